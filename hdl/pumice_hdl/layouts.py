@@ -1,0 +1,108 @@
+"""Payloads that travel between components, derived from `pumice.spec.descriptor`."""
+
+from amaranth import signed, unsigned
+from amaranth.lib import data
+from pumice.spec.config import EngineConfig
+from pumice.spec.descriptor import LAYER, ROW, Packed
+
+
+def packed_layout(structure: Packed) -> data.StructLayout:
+    """The fields of a `Packed` structure as a struct of their own widths (not their places in words)."""
+    return data.StructLayout({f.name: signed(f.bits) if f.signed else unsigned(f.bits) for f in structure.fields})
+
+
+def word_layout(structure: Packed) -> data.FlexibleLayout:
+    """A `Packed` structure as it lies in its words, lowest word first."""
+    fields = {
+        f.name: data.Field(signed(f.bits) if f.signed else unsigned(f.bits), f.word * structure.word_bits + f.lsb)
+        for f in structure.fields
+    }
+    return data.FlexibleLayout(structure.n_words * structure.word_bits, fields)
+
+
+LAYER_LAYOUT = packed_layout(LAYER)
+"""Layer descriptor as the engine holds it."""
+
+ROW_LAYOUT = word_layout(ROW)
+"""Row header: two weight-memory words."""
+
+STEP_LAYOUT = data.StructLayout({"advance": 5, "weight": signed(8)})
+"""A decoder step; ``advance`` is stored minus one (0..31 for 1..32 positions)."""
+
+TERM_LAYOUT = data.StructLayout({"advance": 5, "weight": signed(8), "first": 1, "last": 1})
+"""A step on its way to the lanes; ``first`` and ``last`` of its row."""
+
+
+def tile_layout(config: EngineConfig) -> data.StructLayout:
+    """What the tile walker says of one tile of ``n_lanes`` output positions.
+
+    ``position``: flattened position of lane 0. ``n_store``: lanes to write (1..n_lanes, lanes 0 .. n_store - 1).
+    ``valid``: one bit a lane; lanes that are written but not valid carry the zero point.
+    ``x``: column of lane 0 (0 .. row_stride - 1). ``odd_row``: parity of lane 0's row.
+    ``phase_row``: ``(y >> 1) * (row_stride / 2)`` of lane 0, the row's offset in its phase plane.
+    ``last``: the layer's last tile.
+    """
+    bits = config.address_bits
+    return data.StructLayout(
+        {
+            "position": bits,
+            "n_store": range(config.n_lanes + 1),
+            "valid": config.n_lanes,
+            "x": 16,
+            "odd_row": 1,
+            "phase_row": bits,
+            "last": 1,
+        }
+    )
+
+
+def row_context_layout(config: EngineConfig) -> data.StructLayout:
+    """What follows a row from issue to the write bus: requantise parameters and its tile."""
+    return data.StructLayout(
+        {
+            "bias": signed(32),
+            "multiplier": 31,
+            "shift": 5,
+            "out_address": config.address_bits,
+            "tile": tile_layout(config),
+        }
+    )
+
+
+def row_result_layout(config: EngineConfig) -> data.StructLayout:
+    """One finished row of one tile: a vector of int8 results (lane 0 lowest), where it goes and its tile."""
+    return data.StructLayout(
+        {
+            "data": data.ArrayLayout(unsigned(8), config.n_lanes),
+            "out_address": config.address_bits,
+            "tile": tile_layout(config),
+        }
+    )
+
+
+def vector_write_layout(config: EngineConfig) -> data.StructLayout:
+    """An unaligned write of part of a vector to activation memory.
+
+    Lane ``i`` with ``start <= i < stop`` goes to byte ``address + i`` (mod the memory's size); other lanes are not
+    written.
+    """
+    return data.StructLayout(
+        {
+            "data": data.ArrayLayout(unsigned(8), config.n_lanes),
+            "address": config.address_bits,
+            "start": range(config.n_lanes + 1),
+            "stop": range(config.n_lanes + 1),
+        }
+    )
+
+
+def bank_write_layout(config: EngineConfig) -> data.StructLayout:
+    """A write after rotation, the same for the banks of every core: data, enable and row address of each bank."""
+    return data.StructLayout(
+        {
+            "data": data.ArrayLayout(unsigned(8), config.n_lanes),
+            "enable": config.n_lanes,
+            "row": config.address_bits - (config.n_lanes.bit_length() - 1),
+            "wrap": config.n_lanes,
+        }
+    )

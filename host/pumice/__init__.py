@@ -1,0 +1,1 @@
+"""Pumice: pruned neural networks on FPGAs."""

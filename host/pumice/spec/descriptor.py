@@ -1,0 +1,215 @@
+"""What the compiler writes and the engine reads: layer descriptors, weight segments, row headers, commands, images.
+
+Everything is little-endian; structures in weight memory are made of 64-bit words, all others of 32-bit words. `Packed`
+states each field's place once, and gateware layouts, C header and documentation derive from it.
+
+Segment
+    What one core needs for one layer, contiguous in its weight memory (64-bit words)::
+
+        preamble (1 word) | taps (ceil(n_taps / 2)) | row table (2 * n_rows) | stream (n_stream_words)
+
+    Taps are signed 32-bit byte offsets, two to a word, low half first. The stream is the encoded weights of all rows in
+    table order as one bit string, LSB first, zero-padded to whole words, and is read again for each tile.
+    All cores hold their segment of a layer at the same word address; a core without rows has ``n_rows = 0``.
+
+Layer
+    A layer's weights are a sparse matrix of rows (output channels) by positions. Position ``p = tap * n_channels + c``
+    (``tap`` slowest) of a row reads activation byte
+    ``row_base + taps[tap] + c * channel_pitch + W * tile + lane``; with ``flat`` set, position ``p`` reads
+    ``row_base + taps[p] + W * tile + lane``. Addresses wrap at the activation memory's size.
+    Lane ``i`` of tile ``t`` owns output position ``q = W * t + i = y * row_stride + x``; it is valid when
+    ``x < width`` and ``q < n_valid``. Positions with ``q < n_store`` are written, invalid ones with the zero point.
+
+    Linear store: position ``q`` of a row goes to byte ``out_address + q``.
+    Phase store (``row_stride`` even): to ``out_address + ((y & 1) * 2 + (x & 1)) * phase_pitch
+    + (y >> 1) * (row_stride / 2) + (x >> 1)``, the layout that a stride-2 reader needs.
+    Gaps: before and after the planes, ``n_gaps`` runs of ``gap_bytes`` bytes at ``gap_start + j * gap_pitch`` are filled
+    with the zero point while the layer runs.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Field:
+    """A bit field of a packed structure: ``bits`` bits from bit ``lsb`` of word ``word``; may not cross a word."""
+
+    name: str
+    word: int
+    lsb: int
+    bits: int
+    signed: bool
+    doc: str
+
+
+class Packed:
+    """A structure of bit fields in words of ``word_bits`` bits: packs integers to words and back."""
+
+    def __init__(self, name: str, n_words: int, fields: tuple[Field, ...], doc: str, *, word_bits: int = 32):
+        self.name, self.n_words, self.fields, self.doc, self.word_bits = name, n_words, fields, doc, word_bits
+        used = [0] * n_words
+        for f in fields:
+            mask = ((1 << f.bits) - 1) << f.lsb
+            if f.word >= n_words or f.lsb + f.bits > word_bits or used[f.word] & mask:
+                raise ValueError(f"{name}.{f.name} overlaps another field or leaves its word")
+            used[f.word] |= mask
+
+    def pack(self, **values: int) -> list[int]:
+        """Words of the structure; every field must be given and fit."""
+        if set(values) != {f.name for f in self.fields}:
+            raise ValueError(f"{self.name} needs exactly the fields {sorted(f.name for f in self.fields)}")
+        words = [0] * self.n_words
+        for f in self.fields:
+            value = int(values[f.name])
+            low, high = (-(1 << f.bits - 1), (1 << f.bits - 1) - 1) if f.signed else (0, (1 << f.bits) - 1)
+            if not low <= value <= high:
+                raise ValueError(f"{self.name}.{f.name} must be in {low}..{high}, not {value}")
+            words[f.word] |= (value & ((1 << f.bits) - 1)) << f.lsb
+        return words
+
+    def unpack(self, words) -> dict[str, int]:
+        """Fields of a structure as a dict."""
+        values = {}
+        for f in self.fields:
+            value = int(words[f.word]) >> f.lsb & ((1 << f.bits) - 1)
+            values[f.name] = value - (1 << f.bits) if f.signed and value >> (f.bits - 1) else value
+        return values
+
+
+LAYER = Packed(
+    "layer",
+    12,
+    (
+        Field("format", 0, 0, 4, False, "Code of the weight format (`pumice.spec.formats`)."),
+        Field(
+            "max", 0, 4, 1, False, "1: the lane keeps the maximum of its activations instead of the sum of products."
+        ),
+        Field("flat", 0, 5, 1, False, "1: a position indexes the tap table; 0: tap and channel."),
+        Field("phase_store", 0, 6, 1, False, "1: write the four phase planes; 0: linear."),
+        Field("tag", 0, 16, 16, False, "Number of the layer; its log entry goes there."),
+        Field("segment", 1, 0, 32, False, "64-bit word address of the segment in every core's weight memory."),
+        Field("n_channels", 2, 0, 16, False, "Channels of a tap (1..65535); with flat, positions of a row."),
+        Field("n_tiles", 2, 16, 16, False, "Tiles of W output positions, 1..65535."),
+        Field("channel_pitch", 3, 0, 32, False, "Bytes from one input channel's plane to the next."),
+        Field("width", 4, 0, 16, False, "Valid output positions of a row of the plane."),
+        Field(
+            "row_stride", 4, 16, 16, False, "Output positions from one row of the plane to the next, at least width."
+        ),
+        Field("n_valid", 5, 0, 32, False, "Flattened output positions that carry results."),
+        Field("n_store", 6, 0, 32, False, "Flattened output positions that are written, at least n_valid."),
+        Field("phase_pitch", 7, 0, 32, False, "Bytes from one phase plane to the next (phase store)."),
+        Field("gap_start", 8, 0, 32, False, "Byte address of the first gap."),
+        Field("gap_pitch", 9, 0, 32, False, "Bytes from one gap to the next."),
+        Field("gap_bytes", 10, 0, 16, False, "Length of a gap; 0 with n_gaps = 0 only."),
+        Field("n_gaps", 10, 16, 16, False, "Number of gaps."),
+        Field("zero_point", 11, 0, 8, True, "Zero point of the output; also fills padding."),
+        Field("low", 11, 8, 8, True, "Lower clamp of the output (fused activation)."),
+        Field("high", 11, 16, 8, True, "Upper clamp of the output."),
+    ),
+    "One pass of the engine over one weight segment.",
+)
+
+PREAMBLE = Packed(
+    "preamble",
+    1,
+    (
+        Field("n_taps", 0, 0, 16, False, "Entries of the tap table."),
+        Field("n_rows", 0, 16, 16, False, "Rows of this core; 0: nothing to do, no taps, no stream."),
+        Field("n_stream_words", 0, 32, 32, False, "64-bit words of the stream; 0 when every row is empty."),
+    ),
+    "First word of a segment.",
+    word_bits=64,
+)
+
+ROW = Packed(
+    "row",
+    2,
+    (
+        Field("bias", 0, 0, 32, True, "Added to the accumulator; holds the input zero point's share."),
+        Field("multiplier", 0, 32, 31, False, "Fixed-point multiplier of `numerics.requantise`."),
+        Field("last", 0, 63, 1, False, "1 in the last row of the table."),
+        Field("row_base", 1, 0, 21, False, "Byte address added to every tap of the row."),
+        Field("out_address", 1, 21, 21, False, "Byte address of output position 0."),
+        Field("shift", 1, 42, 5, False, "Right shift of `numerics.requantise`."),
+        Field("n_steps", 1, 47, 17, False, "Decoder steps of the row; 0: an empty row, accumulator 0."),
+    ),
+    "One row (output channel) in a core's row table.",
+    word_bits=64,
+)
+
+
+# Commands: what the firmware walks. A command is COMMAND followed by a payload of n_words - 2 words:
+# nothing (END), LAYER's words (OP_LAYER) or TRANSFER's words (OP_TRANSFER).
+OP_END, OP_LAYER, OP_TRANSFER = 0, 1, 2
+
+COMMAND = Packed(
+    "command",
+    2,
+    (
+        Field("op", 0, 0, 8, False, "0 end, 1 layer, 2 transfer."),
+        Field("n_words", 0, 8, 8, False, "Words of this command, itself included."),
+        Field("after_layers", 1, 0, 16, False, "Wait until this many layers of the list have completed."),
+        Field("after_transfers", 1, 16, 16, False, "Wait until this many transfers of the list have completed."),
+    ),
+    "Head of a command. END waits for its counts too; a complete list ends with everything completed.",
+)
+
+# Where a transfer ends on the chip.
+SPACE_ACTIVATIONS, SPACE_WEIGHTS, SPACE_CPU_RAM = 0, 1, 2
+# Memory buffers that the host hands over; a transfer names one and never leaves it.
+BUFFER_IMAGE, BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_LOG = 0, 1, 2, 3
+BUFFERS = ("image", "input", "output", "log")
+
+TRANSFER = Packed(
+    "transfer",
+    4,
+    (
+        Field("write", 0, 0, 1, False, "0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory."),
+        Field("space", 0, 1, 2, False, "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM."),
+        Field("buffer", 0, 3, 2, False, "0 image, 1 input, 2 output, 3 log."),
+        Field("core", 0, 8, 8, False, "Core whose weight memory is written."),
+        Field("local", 1, 0, 32, False, "Byte address on the chip, a multiple of 8."),
+        Field("offset", 2, 0, 32, False, "Byte offset in the buffer, a multiple of 8."),
+        Field("n_bytes", 3, 0, 32, False, "Length, a multiple of 8, at least 8."),
+    ),
+    "One DMA transfer between a memory buffer and the chip.",
+)
+
+IMAGE_MAGIC = 0x49434D50  # "PMCI", little-endian
+IMAGE_VERSION = 1
+
+IMAGE_HEADER = Packed(
+    "image_header",
+    16,
+    (
+        Field("magic", 0, 0, 32, False, 'IMAGE_MAGIC, "PMCI".'),
+        Field("version", 1, 0, 32, False, "IMAGE_VERSION."),
+        Field("config_id", 2, 0, 32, False, "`EngineConfig.config_id` of the engine it was built for."),
+        Field("n_bytes", 3, 0, 32, False, "Bytes of the image, header included, a multiple of 8."),
+        Field("crc", 4, 0, 32, False, "CRC-32 (zlib) of all bytes after the header; the host checks it."),
+        Field("load_offset", 5, 0, 32, False, "Byte offset of the command list that runs once, at load."),
+        Field("load_bytes", 6, 0, 32, False, "Its length, a multiple of 8."),
+        Field("run_offset", 7, 0, 32, False, "Byte offset of the command list of one inference."),
+        Field("run_bytes", 8, 0, 32, False, "Its length, a multiple of 8."),
+        Field("n_layers", 9, 0, 32, False, "Layer commands of the run list = entries of its log."),
+        Field("input_bytes", 10, 0, 32, False, "Bytes that a run reads from the input buffer."),
+        Field("output_bytes", 11, 0, 32, False, "Bytes that a run writes to the output buffer."),
+    ),
+    "Head of the image in memory; the host's file appends its metadata behind n_bytes.",
+)
+
+# Log entry of a layer: eight 32-bit counters, written to CPU RAM by the engine when the layer completes.
+LOG_ENTRY_BYTES = 32
+LOG_COUNTERS = (
+    (
+        "cycles",
+        "From the layer's first cycle on the engine (the previous one's completion, or its own start) to its completion.",
+    ),
+    ("steps", "Decoder steps issued, all cores."),
+    ("nonzeros", "Steps whose weight is not zero, all cores."),
+    ("stall_fetch", "Core cycles without a step because the weight stream or a row header had not arrived."),
+    ("stall_drain", "Core cycles without a step because the previous row was still draining (rows below 8 steps)."),
+    ("stall_store", "Core cycles without a step because results waited for the write bus."),
+    ("stall_start", "Core cycles before the core's first step: start-up, and the previous layer's results."),
+    ("stall_finish", "Core cycles after the core's last step: other cores' rows, pipeline, last writes."),
+)

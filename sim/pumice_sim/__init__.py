@@ -1,0 +1,1 @@
+"""The simulated board: the verilated system as an in-process library."""
