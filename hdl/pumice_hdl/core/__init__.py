@@ -1,0 +1,1 @@
+"""One core: from its weight memory to finished rows."""

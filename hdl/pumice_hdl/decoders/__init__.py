@@ -1,0 +1,1 @@
+"""Weight decoders, one file per format; `DECODERS` is the registry."""

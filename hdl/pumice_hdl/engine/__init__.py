@@ -1,0 +1,1 @@
+"""What the cores share: descriptor queue, write bus, counters."""

@@ -1,0 +1,1 @@
+"""What surrounds the engine: host registers, DMA, soft core."""

@@ -1,0 +1,33 @@
+"""Exceptions of the library; every message says what is wrong, what was expected and what to do."""
+
+
+class PumiceError(Exception):
+    """Base of all exceptions that Pumice raises on purpose."""
+
+
+class ModelError(PumiceError):
+    """A model file cannot be read or holds something malformed."""
+
+
+class UnsupportedModelError(ModelError):
+    """A well-formed model holds layers that cannot run; the message names each one, its operator and what to do."""
+
+
+class ImageError(PumiceError):
+    """An image is truncated, foreign, damaged, or built for another engine configuration."""
+
+
+class InputError(PumiceError):
+    """An input array or file has the wrong shape, dtype or length."""
+
+
+class CompileError(PumiceError):
+    """A model does not fit the engine configuration."""
+
+
+class DeviceError(PumiceError):
+    """A device reported a fault or is not the one that was expected."""
+
+
+class DeviceTimeoutError(DeviceError):
+    """A run did not finish in time; the message holds the engine's state."""
