@@ -1,0 +1,202 @@
+"""Row issue: joins row headers, decoder steps and tiles into terms, and decides when a step may go."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+
+from ..layouts import ROW_LAYOUT, STEP_LAYOUT, TERM_LAYOUT, row_context_layout, tile_layout
+
+RESULT_CREDITS = 4  # rows between issue and the write bus; the depth of `Drain`'s result queue
+DRAIN_CYCLES = 8  # a row's lanes leave the accumulators' copy in this many cycles
+ADDRESS_SETTLE = 8  # cycles after which a term has left everything that reads the front descriptor
+
+
+class Activity(enum.Enum, shape=3):
+    """What a core did in a cycle; the order of the stall counters in `pumice.spec.descriptor.LOG_COUNTERS`."""
+
+    STEP = 0
+    FETCH = 1
+    DRAIN = 2
+    STORE = 3
+    START = 4
+    FINISH = 5
+
+
+class RowIssue(wiring.Component):
+    """Issues one decoder step a cycle as a term; the only place of a core that stalls.
+
+    Tile by tile, each row of the table: its steps, the first and last flagged. The last step of a row waits until 8
+    cycles have passed since the previous row's last step (the drain is free then) and a result credit is there. A row
+    without steps issues one term of weight 0. Back-to-back rows lose no cycle; a new tile loses one to three.
+
+    Members
+    -------
+    start : In(1)
+        Drops all state and begins a layer; terms wait for ``enable``.
+    enable : In(1)
+        Steps may go: the previous layer's results are in the banks.
+    hold : In(1)
+        No step goes in this cycle (the DMA reads activations).
+    loaded, n_rows : In
+        From `SegmentFetch`: the preamble is read; rows of this core.
+    headers, tiles : In(stream)
+        Row table and tiles; the table repeats for each tile.
+    step, available : In
+        The decoder's step; whether the bit reader holds enough bits for it.
+    take, first : Out(1)
+        The step goes; it is the first of its row.
+    align : Out(1)
+        The tile's last step goes: drop the rest of the stream word behind it.
+    term, term_valid, row_base, position : Out
+        The step with its row's base address and tile position; one cycle after ``take``.
+    contexts : Out(stream)
+        Pushed with each row's last step; a push is never refused (at most RESULT_CREDITS are outstanding).
+    result_taken : In(1)
+        A row result has left the core: returns a credit.
+    idle : Out(1)
+        Nothing is left to issue and no term is where the front descriptor is read.
+    drained : Out(1)
+        The result of every row issued so far has left the core.
+    activity, nonzero : Out
+        What happened in this cycle, for the counters; the term issued has a weight.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "enable": In(1),
+                "hold": In(1),
+                "loaded": In(1),
+                "n_rows": In(16),
+                "headers": In(stream.Signature(ROW_LAYOUT)),
+                "tiles": In(stream.Signature(tile_layout(config))),
+                "step": In(STEP_LAYOUT),
+                "available": In(1),
+                "take": Out(1),
+                "first": Out(1),
+                "align": Out(1),
+                "term": Out(TERM_LAYOUT),
+                "term_valid": Out(1),
+                "row_base": Out(config.address_bits),
+                "position": Out(config.address_bits),
+                "contexts": Out(stream.Signature(row_context_layout(config))),
+                "result_taken": In(1),
+                "idle": Out(1),
+                "drained": Out(1),
+                "activity": Out(Activity),
+                "nonzero": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Nothing to do: before the first start, after the last tile, or when the table is empty.
+        finished = Signal(init=1)
+        settle = Signal(range(ADDRESS_SETTLE + 1))
+        begun = Signal()
+
+        row = Signal(ROW_LAYOUT)
+        row_valid = Signal()
+        steps_left = Signal(17)
+        on_last = Signal()  # steps_left <= 1, registered
+        empty = Signal()  # the row has no steps
+        tile = Signal(tile_layout(self.config))
+        tile_valid = Signal()
+
+        drain_wait = Signal(range(DRAIN_CYCLES))
+        credits = Signal(range(RESULT_CREDITS + 1), init=RESULT_CREDITS)
+
+        ready = Signal()  # the step is there
+        blocked_drain = Signal()
+        blocked_store = Signal()
+        go = Signal()
+        m.d.comb += [
+            ready.eq(row_valid & tile_valid & (self.available | empty)),
+            blocked_drain.eq(on_last & (drain_wait != 0)),
+            blocked_store.eq(on_last & (credits == 0)),
+            go.eq(ready & self.enable & ~self.hold & ~blocked_drain & ~blocked_store & ~self.start),
+            self.take.eq(go & ~empty),
+        ]
+        end_of_row = Signal()
+        end_of_tile = Signal()
+        m.d.comb += [
+            end_of_row.eq(go & on_last),
+            end_of_tile.eq(end_of_row & row.last),
+            self.align.eq(end_of_tile),
+        ]
+
+        # The next header replaces the row in the cycle of its last step.
+        next_row = self.headers.payload
+        m.d.comb += self.headers.ready.eq(~row_valid | end_of_row)
+        with m.If(end_of_row):
+            m.d.sync += row_valid.eq(0)
+        with m.Elif(go):
+            m.d.sync += [steps_left.eq(steps_left - 1), on_last.eq(steps_left == 2), self.first.eq(0)]
+        with m.If(self.headers.valid & self.headers.ready):
+            m.d.sync += [
+                row.eq(next_row),
+                row_valid.eq(1),
+                steps_left.eq(next_row.n_steps),
+                on_last.eq(next_row.n_steps <= 1),
+                empty.eq(next_row.n_steps == 0),
+                self.first.eq(1),
+            ]
+
+        m.d.comb += self.tiles.ready.eq(~tile_valid)
+        with m.If(end_of_tile):
+            m.d.sync += tile_valid.eq(0)
+        with m.If(self.tiles.valid & self.tiles.ready):
+            m.d.sync += [tile.eq(self.tiles.payload), tile_valid.eq(1)]
+
+        m.d.sync += drain_wait.eq(Mux(end_of_row, DRAIN_CYCLES - 1, Mux(drain_wait == 0, 0, drain_wait - 1)))
+        m.d.sync += credits.eq(credits + self.result_taken - end_of_row)
+        m.d.comb += [
+            self.contexts.valid.eq(end_of_row),
+            self.contexts.p.bias.eq(row.bias),
+            self.contexts.p.multiplier.eq(row.multiplier),
+            self.contexts.p.shift.eq(row.shift),
+            self.contexts.p.out_address.eq(row.out_address),
+            self.contexts.p.tile.eq(tile),
+        ]
+
+        m.d.sync += [
+            self.term_valid.eq(go),
+            self.term.advance.eq(self.step.advance),
+            self.term.weight.eq(Mux(empty, 0, self.step.weight)),
+            self.term.first.eq(self.first),
+            self.term.last.eq(on_last),
+            self.row_base.eq(row.row_base),
+            self.position.eq(tile.position),
+        ]
+
+        with m.If(settle != 0):
+            m.d.sync += settle.eq(settle - 1)
+        with m.If((end_of_tile & tile.last) | (self.loaded & (self.n_rows == 0))):
+            m.d.sync += finished.eq(1)
+        with m.If(go):
+            m.d.sync += [begun.eq(1), settle.eq(ADDRESS_SETTLE)]
+        with m.If(self.start):
+            m.d.sync += [finished.eq(0), begun.eq(0), row_valid.eq(0), tile_valid.eq(0), settle.eq(ADDRESS_SETTLE)]
+        m.d.comb += [
+            self.idle.eq(finished & (settle == 0) & ~self.start),
+            self.drained.eq(credits == RESULT_CREDITS),
+            self.nonzero.eq(go & ~empty & (self.step.weight != 0)),
+        ]
+
+        with m.If(go):
+            m.d.comb += self.activity.eq(Activity.STEP)
+        with m.Elif(finished):
+            m.d.comb += self.activity.eq(Activity.FINISH)
+        with m.Elif(~self.enable | ~begun):
+            m.d.comb += self.activity.eq(Activity.START)
+        with m.Elif(ready & blocked_drain):
+            m.d.comb += self.activity.eq(Activity.DRAIN)
+        with m.Elif(ready & (blocked_store | self.hold)):
+            m.d.comb += self.activity.eq(Activity.STORE)
+        with m.Else():
+            m.d.comb += self.activity.eq(Activity.FETCH)
+        return m

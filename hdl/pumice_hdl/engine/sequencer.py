@@ -1,0 +1,112 @@
+"""Layer sequencer: which layer the cores prepare, which one runs, when one is complete."""
+
+from amaranth import Module, Signal
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..layouts import LAYER_LAYOUT
+
+
+class Front(enum.Enum, shape=2):
+    """State of the cores' front ends."""
+
+    IDLE = 0
+    PREPARED = 1  # descriptor given out, not yet allowed to issue
+    RUNNING = 2  # its layer is the running one
+
+
+class LayerSequencer(wiring.Component):
+    """Starts layers one behind the other with the next one prepared while the running one drains.
+
+    Members
+    -------
+    queued : In(LAYER_LAYOUT), submit : In(1)
+        Descriptor registers, which double as the queue; ``submit`` is ignored while ``queue_full``.
+    queue_full, busy : Out(1)
+        The descriptor has not been taken yet; a layer waits, is prepared or runs.
+    front, back : Out(LAYER_LAYOUT)
+        Descriptor of the layer that the front ends read for, and of the one that drains and stores.
+    start : Out(1)
+        Front ends begin with ``front``.
+    go : Out(1)
+        Pulse: ``back`` takes over ``front``'s layer in the next cycle; the gap filler begins then.
+    enable : Out(1)
+        Steps of the front layer may be issued.
+    cores_idle : In(1)
+        Every front end has issued its last step.
+    rows_drained : In(1)
+        Every row issued so far has left its core.
+    bus_idle : In(1)
+        Nothing is on its way to the banks, gaps included.
+    counters_busy : In(1)
+        The last layer's log entry is not in place yet.
+    running : Out(1)
+        The back layer owns this cycle.
+    ahead : Out(1)
+        The front ends already work for the layer behind the running one.
+    complete : Out(1)
+        Pulse: last cycle of the back layer.
+    """
+
+    queued: LAYER_LAYOUT
+
+    def __init__(self):
+        super().__init__(
+            {
+                "queued": In(LAYER_LAYOUT),
+                "submit": In(1),
+                "queue_full": Out(1),
+                "busy": Out(1),
+                "front": Out(LAYER_LAYOUT),
+                "back": Out(LAYER_LAYOUT),
+                "start": Out(1),
+                "go": Out(1),
+                "enable": Out(1),
+                "cores_idle": In(1),
+                "rows_drained": In(1),
+                "bus_idle": In(1),
+                "counters_busy": In(1),
+                "running": Out(1),
+                "ahead": Out(1),
+                "complete": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        front_state = Signal(Front)
+        # `go` and `start` take a cycle to show in the idle inputs.
+        settling = Signal()
+        m.d.sync += [self.start.eq(0), settling.eq(self.go)]
+
+        with m.If(self.submit):
+            m.d.sync += self.queue_full.eq(1)
+        with m.Switch(front_state):
+            with m.Case(Front.IDLE):
+                with m.If(self.queue_full):
+                    m.d.sync += [
+                        self.front.eq(self.queued),
+                        self.start.eq(1),
+                        self.queue_full.eq(0),
+                        front_state.eq(Front.PREPARED),
+                    ]
+            with m.Case(Front.PREPARED):
+                # Not in the cycle of `start`, which the cores have not seen yet.
+                m.d.comb += self.go.eq(~self.running & ~self.start & ~self.counters_busy)
+                with m.If(self.go):
+                    m.d.sync += [self.back.eq(self.front), front_state.eq(Front.RUNNING)]
+            with m.Case(Front.RUNNING):
+                with m.If(self.cores_idle & ~settling):
+                    m.d.sync += front_state.eq(Front.IDLE)
+
+        m.d.comb += [
+            self.enable.eq(front_state == Front.RUNNING),
+            self.ahead.eq(self.running & (front_state == Front.PREPARED)),
+            self.complete.eq(self.running & (front_state != Front.RUNNING) & self.rows_drained & self.bus_idle),
+            self.busy.eq(self.queue_full | (front_state != Front.IDLE) | self.running),
+        ]
+        with m.If(self.go):
+            m.d.sync += self.running.eq(1)
+        with m.If(self.complete):
+            m.d.sync += self.running.eq(0)
+        return m
