@@ -1,0 +1,1 @@
+"""Benchmark commands and their entries (``results.jsonl``, appended by the commands, never by hand)."""

@@ -1,0 +1,60 @@
+"""Benchmark entries: one JSON object a line in ``bench/results.jsonl``."""
+
+import json
+import subprocess
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results.jsonl")
+KINDS = ("simulated", "synthesis estimate", "post-route", "on-board")
+
+
+def tool_versions(*packages: str) -> str:
+    """``name version`` of installed packages, for an entry's ``tools``."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def record(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    better: str,
+    kind: str,
+    config: str,
+    workload: str,
+    tools: str,
+    command: str,
+    predicted: float | None = None,
+) -> dict:
+    """Append an entry and return it.
+
+    Parameters
+    ----------
+    better : str
+        ``lower`` or ``higher``.
+    kind : str
+        One of `KINDS`; kinds are never compared with each other.
+    predicted : float, optional
+        What the formula said.
+    """
+    if kind not in KINDS or better not in ("lower", "higher"):
+        raise ValueError(f"kind must be one of {KINDS} and better lower or higher, not {kind!r}, {better!r}")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True, cwd=RESULTS.parent
+    ).stdout.strip()
+    entry = {
+        "name": name, "value": value, "unit": unit, "better": better, "kind": kind, "predicted": predicted,
+        "config": config, "workload": workload, "tools": tools, "commit": commit, "date": date.today().isoformat(),
+        "command": command,
+    }  # fmt: skip
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    return entry
