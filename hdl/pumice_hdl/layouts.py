@@ -97,12 +97,18 @@ def vector_write_layout(config: EngineConfig) -> data.StructLayout:
 
 
 def bank_write_layout(config: EngineConfig) -> data.StructLayout:
-    """A write after rotation, the same for the banks of every core: data, enable and row address of each bank."""
+    """A write after rotation, the same for the banks of every core.
+
+    Bank ``b`` writes ``data[b]`` if bit ``b`` of ``enable`` is set, at ``next_row`` if bit ``b`` of ``wrap`` is set, else
+    at ``row``; ``next_row = row + 1`` (mod the bank's depth).
+    """
+    row_bits = config.address_bits - (config.n_lanes.bit_length() - 1)
     return data.StructLayout(
         {
             "data": data.ArrayLayout(unsigned(8), config.n_lanes),
             "enable": config.n_lanes,
-            "row": config.address_bits - (config.n_lanes.bit_length() - 1),
+            "row": row_bits,
+            "next_row": row_bits,
             "wrap": config.n_lanes,
         }
     )

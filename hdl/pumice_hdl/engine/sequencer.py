@@ -33,7 +33,7 @@ class LayerSequencer(wiring.Component):
     enable : Out(1)
         Steps of the front layer may be issued.
     cores_idle : In(1)
-        Every front end has issued its last step.
+        Every front end has issued its last step; low from the cycle of ``start``.
     rows_drained : In(1)
         Every row issued so far has left its core.
     bus_idle : In(1)
@@ -75,9 +75,7 @@ class LayerSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         front_state = Signal(Front)
-        # `go` and `start` take a cycle to show in the idle inputs.
-        settling = Signal()
-        m.d.sync += [self.start.eq(0), settling.eq(self.go)]
+        m.d.sync += self.start.eq(0)
 
         with m.If(self.submit):
             m.d.sync += self.queue_full.eq(1)
@@ -91,12 +89,11 @@ class LayerSequencer(wiring.Component):
                         front_state.eq(Front.PREPARED),
                     ]
             with m.Case(Front.PREPARED):
-                # Not in the cycle of `start`, which the cores have not seen yet.
-                m.d.comb += self.go.eq(~self.running & ~self.start & ~self.counters_busy)
+                m.d.comb += self.go.eq(~self.running & ~self.counters_busy)
                 with m.If(self.go):
                     m.d.sync += [self.back.eq(self.front), front_state.eq(Front.RUNNING)]
             with m.Case(Front.RUNNING):
-                with m.If(self.cores_idle & ~settling):
+                with m.If(self.cores_idle):
                     m.d.sync += front_state.eq(Front.IDLE)
 
         m.d.comb += [

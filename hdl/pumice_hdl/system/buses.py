@@ -4,6 +4,7 @@ from amaranth import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
+from pumice.spec.descriptor import BUFFERS
 
 
 class RegisterBus(wiring.Signature):
@@ -45,6 +46,9 @@ class RamPort(wiring.Signature):
             {"address": Out(17), "write_data": Out(64), "write": Out(1), "read": Out(1), "read_data": In(64)}
         )
 
+
+BUFFERS_LAYOUT = data.ArrayLayout(data.StructLayout({"base": 40, "bytes": 32}), len(BUFFERS))
+"""Memory buffers of the host, in the order of `BUFFERS`: bus address (the low three bits are ignored) and length."""
 
 LOG_WRITE_LAYOUT = data.StructLayout({"address": 17, "data": 64})
 """A 64-bit word of a log entry and its soft-core RAM word address."""
