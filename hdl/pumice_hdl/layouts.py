@@ -99,8 +99,8 @@ def vector_write_layout(config: EngineConfig) -> data.StructLayout:
 def bank_write_layout(config: EngineConfig) -> data.StructLayout:
     """A write after rotation, the same for the banks of every core.
 
-    Bank ``b`` writes ``data[b]`` if bit ``b`` of ``enable`` is set, at ``next_row`` if bit ``b`` of ``wrap`` is set, else
-    at ``row``; ``next_row = row + 1`` (mod the bank's depth).
+    Bank ``b`` writes ``data[b]`` if bit ``b`` of ``enable`` is set, at ``next_row`` if bit ``b`` of ``wrap`` is set,
+    else at ``row``; ``next_row = row + 1`` (mod the bank's depth).
     """
     row_bits = config.address_bits - (config.n_lanes.bit_length() - 1)
     return data.StructLayout(

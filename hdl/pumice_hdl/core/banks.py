@@ -1,0 +1,74 @@
+"""Activation memory of one core: a bank for each lane, read at any byte address."""
+
+from amaranth import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+
+from ..layouts import bank_write_layout
+from ..pipeline import delayed
+from .rotator import Rotator
+
+
+class ActivationBanks(wiring.Component):
+    """Banks of bytes: byte ``a`` lies in row ``a // n_lanes`` of bank ``a % n_lanes``. One unaligned read a cycle.
+
+    A write given in cycle ``t`` is seen by the reads whose address is given in cycle ``t`` or later, not by those of
+    cycle ``t - 2`` or earlier; a read of the written bytes in cycle ``t - 1`` is undefined.
+
+    Members
+    -------
+    address : In(config.address_bits)
+        Byte address, every cycle.
+    vector : Out(ArrayLayout(unsigned(8), config.n_lanes))
+        Byte ``address + i`` (mod the memory's size) in element ``i``, ``latency`` cycles after the address.
+    write : In(bank_write_layout(config))
+        From the write bus, the same for every core.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles: row, bank address, memory, its output register, then the rotator's.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        self._rotator = Rotator(config.n_lanes)
+        self.latency = 4 + self._rotator.latency
+        super().__init__(
+            {
+                "address": In(config.address_bits),
+                "vector": Out(data.ArrayLayout(unsigned(8), config.n_lanes)),
+                "write": In(bank_write_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        n_lanes = self.config.n_lanes
+        lane_bits = n_lanes.bit_length() - 1
+        m.submodules.rotator = rotator = self._rotator
+        row = Signal(self.config.address_bits - lane_bits, reset_less=True)
+        next_row = Signal.like(row, reset_less=True)
+        wrap = Signal(n_lanes, reset_less=True)
+        first_bank = self.address[:lane_bits]
+        m.d.sync += [row.eq(self.address[lane_bits:]), next_row.eq(self.address[lane_bits:] + 1)]
+        for b in range(n_lanes):
+            m.submodules[f"bank{b}"] = bank = Memory(
+                shape=unsigned(8), depth=self.config.bank_depth, init=[], attrs={"ram_style": "block"}
+            )
+            read, write = bank.read_port(), bank.write_port()
+            m.d.sync += wrap[b].eq(b < first_bank)  # holds a byte of the next row
+            m.d.comb += [
+                read.addr.eq(delayed(m, Mux(wrap[b], next_row, row), 1)),
+                rotator.vector[b].eq(delayed(m, read.data, 1)),
+                write.addr.eq(delayed(m, Mux(self.write.wrap[b], self.write.next_row, self.write.row), 1)),
+                write.data.eq(delayed(m, self.write.data[b], 1)),
+                write.en.eq(delayed(m, self.write.enable[b], 1, reset_less=False)),
+            ]
+        m.d.comb += [
+            rotator.amount.eq(delayed(m, first_bank, self.latency - rotator.latency)),
+            self.vector.eq(rotator.rotated),
+        ]
+        return m

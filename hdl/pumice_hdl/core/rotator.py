@@ -1,0 +1,56 @@
+"""Rotation of a vector by a variable number of lanes."""
+
+from amaranth import Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Rotator(wiring.Component):
+    """Rotates towards lane 0: ``rotated[i] = vector[(i + amount) % n_lanes]``, one vector a cycle.
+
+    Amount ``(-k) % n_lanes`` rotates by ``k`` the other way. One level of 4:1 multiplexers (6-input LUTs) for each two
+    bits of the amount, 2:1 for an odd one left, and a register behind each level.
+
+    Parameters
+    ----------
+    n_lanes : int
+        Elements of the vector, a power of two, at least 2.
+    lane_bits : int
+        Bits of an element.
+
+    Members
+    -------
+    vector : In(ArrayLayout(unsigned(lane_bits), n_lanes))
+    amount : In(range(n_lanes))
+        Belongs to the vector of the same cycle.
+    rotated : Out(ArrayLayout(unsigned(lane_bits), n_lanes))
+        ``latency`` cycles after its vector.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles, ``ceil(log2(n_lanes) / 2)``.
+    """
+
+    def __init__(self, n_lanes: int, lane_bits: int = 8):
+        self.n_lanes = n_lanes
+        self.latency = n_lanes.bit_length() // 2
+        vector = data.ArrayLayout(unsigned(lane_bits), n_lanes)
+        super().__init__({"vector": In(vector), "amount": In(range(n_lanes)), "rotated": Out(vector)})
+
+    def elaborate(self, platform):
+        m = Module()
+        vector, amount = self.vector, self.amount
+        for low in range(0, len(self.amount), 2):
+            level = Signal.like(self.vector, reset_less=True)
+            with m.Switch(amount[:2]):
+                for step in range(1 << len(amount[:2])):
+                    with m.Case(step):
+                        m.d.sync += [
+                            level[i].eq(vector[(i + (step << low)) % self.n_lanes]) for i in range(self.n_lanes)
+                        ]
+            remaining = Signal.like(amount[2:], reset_less=True)
+            m.d.sync += remaining.eq(amount[2:])
+            vector, amount = level, remaining
+        m.d.comb += self.rotated.eq(vector)
+        return m
