@@ -50,6 +50,9 @@ class RamPort(wiring.Signature):
 BUFFERS_LAYOUT = data.ArrayLayout(data.StructLayout({"base": 40, "bytes": 32}), len(BUFFERS))
 """Memory buffers of the host, in the order of `BUFFERS`: bus address (the low three bits are ignored) and length."""
 
+BUFFERS_LAYOUT = data.ArrayLayout(data.StructLayout({"base": 40, "bytes": 32}), len(BUFFERS))
+"""Memory buffers of the host, in the order of `BUFFERS`: bus address (the low three bits are ignored) and length."""
+
 LOG_WRITE_LAYOUT = data.StructLayout({"address": 17, "data": 64})
 """A 64-bit word of a log entry and its soft-core RAM word address."""
 
@@ -90,7 +93,7 @@ class EnginePort(wiring.Signature):
 
 
 class Axi4(wiring.Signature):
-    """AXI4 with 64-bit data and 40-bit addresses, seen from the master; one ID, INCR bursts. Names as in the standard."""
+    """AXI4 with 64-bit data and 40-bit addresses, seen from the master; one ID, INCR bursts; standard names."""
 
     def __init__(self):
         super().__init__(

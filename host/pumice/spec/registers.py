@@ -154,7 +154,7 @@ REGISTERS = (
         0,
         1,
         "rw",
-        "1 holds soft core, engine and DMA in reset; clears everything but the buffers' registers.",
+        "1 holds soft core, engine and DMA in reset, state boot; clears fault, interrupt, cycles; rw registers keep.",
     ),
     Register("mailbox", "command", 0x00, "value", 0, 8, "ro", "Command of the last doorbell; 0 once finished."),
     Register(
