@@ -33,6 +33,16 @@ TERM_LAYOUT = data.StructLayout({"advance": 5, "weight": signed(8), "first": 1, 
 """A step on its way to the lanes; ``first`` and ``last`` of its row."""
 
 
+def tap_pair_layout(config: EngineConfig) -> data.StructLayout:
+    """Two neighbouring entries of the tap table: number ``2 * pair`` and ``2 * pair + 1``; byte offsets that wrap."""
+    return data.StructLayout(
+        {
+            "pair": range((config.max_taps + 1) // 2),
+            "offsets": data.ArrayLayout(unsigned(config.address_bits), 2),
+        }
+    )
+
+
 def tile_layout(config: EngineConfig) -> data.StructLayout:
     """What the tile walker says of one tile of ``n_lanes`` output positions.
 

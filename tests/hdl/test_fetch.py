@@ -1,0 +1,56 @@
+"""Segment fetch, with the weight memory it reads; bench: ``tb/fetch_tb.py``."""
+
+import pytest
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import TINY, Z7020
+from pumice_hdl.core.fetch import SegmentFetch
+from pumice_hdl.core.weight_memory import WeightMemory, WeightWritePort
+from pumice_hdl.layouts import ROW_LAYOUT, tap_pair_layout
+
+from tests.hdl.harness import simulate
+
+
+class FetchFromMemory(wiring.Component):
+    """`SegmentFetch` on a `WeightMemory`."""
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__(
+            {
+                "write": In(WeightWritePort(config)),
+                "start": In(1),
+                "segment": In(range(config.weight_depth)),
+                "taps": Out(tap_pair_layout(config)),
+                "taps_valid": Out(1),
+                "headers": Out(stream.Signature(ROW_LAYOUT)),
+                "words": Out(stream.Signature(64)),
+                "loaded": Out(1),
+                "n_rows": Out(16),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.memory = memory = WeightMemory(self.config)
+        m.submodules.fetch = fetch = SegmentFetch(self.config)
+        for name in ("headers", "words"):
+            wiring.connect(m, getattr(fetch, name), wiring.flipped(getattr(self, name)))
+        wiring.connect(m, wiring.flipped(self.write), memory.write)
+        m.d.comb += [
+            fetch.start.eq(self.start),
+            fetch.segment.eq(self.segment),
+            memory.address.eq(fetch.memory_address),
+            fetch.memory_data.eq(memory.data),
+            self.taps.eq(fetch.taps),
+            self.taps_valid.eq(fetch.taps_valid),
+            self.loaded.eq(fetch.loaded),
+            self.n_rows.eq(fetch.n_rows),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("config", [TINY, Z7020], ids=lambda c: c.name)
+def test_fetch(config):
+    simulate(FetchFromMemory(config), "fetch_tb", n_tests=6, env={"PUMICE_CONFIG": config.name})
