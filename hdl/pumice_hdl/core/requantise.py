@@ -1,0 +1,100 @@
+"""Accumulators to int8 activations."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.numerics import MULTIPLIER_BITS
+
+from ..pipeline import delayed
+
+
+def _mixed(bits):
+    """The bits are not all equal."""
+    return bits.any() & ~bits.all()
+
+
+class Requantiser(wiring.Component):
+    """`pumice.spec.numerics.requantise`, bit for bit, one value a cycle.
+
+    The 32 x 31 bit product is made of four 17 x 17 signed multiplications, each one DSP48 (A/B, M and P registers).
+
+    Members
+    -------
+    accumulator, bias : In(signed(32))
+    multiplier : In(31)
+    shift : In(5)
+        These four belong to one value.
+    zero_point, low, high : In(signed(8))
+        Output zero point and clamp, ``low <= high``; must hold while a value is under way.
+    activation : Out(signed(8))
+        Result, ``latency`` cycles after its value.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles.
+    """
+
+    latency = 10
+
+    def __init__(self):
+        super().__init__(
+            {
+                "accumulator": In(signed(32)),
+                "bias": In(signed(32)),
+                "multiplier": In(MULTIPLIER_BITS),
+                "shift": In(5),
+                "zero_point": In(signed(8)),
+                "low": In(signed(8)),
+                "high": In(signed(8)),
+                "activation": Out(signed(8)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def registered(value):
+            return delayed(m, value, 1)
+
+        # Product of halves of 16 bits: A/B, M and P registers are cycles 1 to 3.
+        total = registered((self.accumulator + self.bias)[:32])
+        multiplier = registered(self.multiplier)
+        low_low, low_high, high_low, high_high = (
+            delayed(m, a * b, 2)
+            for a in (total[:16], total[16:].as_signed())
+            for b in (multiplier[:16], multiplier[16:])
+        )
+        # Cycles 4 to 6: (product + 2**30) >> 31. The lowest 16 bits of low_low carry nowhere.
+        middle = registered(low_high + high_low + (1 << 14))
+        fraction = registered(registered(low_low[16:]) + middle[:16])
+        carry = fraction[16]
+        whole = Cat(carry, delayed(m, high_high, 2)).as_signed() + Cat(carry, registered(middle[16:])).as_signed()
+        scaled = registered(Cat(fraction[15], whole[1:])[:32].as_signed())
+
+        # Cycles 7 and 8: shift by 8 * shift[3:] and by shift[:3]. The bit below the result's and whether any bit
+        # below that was set decide the rounding; only results of 10 bits escape saturation.
+        shift = delayed(m, self.shift, 6)
+        extended = Cat(Const(0, 1), scaled).as_signed()
+        coarse, coarse_rest = Signal(signed(33), reset_less=True), Signal(reset_less=True)
+        with m.Switch(shift[3:]):
+            for n in range(4):
+                with m.Case(n):
+                    m.d.sync += [coarse.eq(extended >> 8 * n), coarse_rest.eq(extended[: 8 * n].any())]
+        fine, fine_rest = Signal(signed(19), reset_less=True), Signal(reset_less=True)
+        with m.Switch(registered(shift[:3])):
+            for n in range(8):
+                with m.Case(n):
+                    m.d.sync += [fine.eq(coarse[:19].as_signed() >> n), fine_rest.eq(coarse_rest | coarse[:n].any())]
+        negative = registered(coarse[-1])
+        outside = registered(_mixed(coarse[18:])) | _mixed(fine[10:])
+
+        # Cycle 9: round half away from zero (as a carry in) and add the zero point. Cycle 10: clamp.
+        round_up = fine[0] & (~negative | fine_rest)
+        rounded = Cat(round_up, fine[1:11]).as_signed() + Cat(round_up, self.zero_point).as_signed()
+        sum_, negative, outside = registered(rounded[1:].as_signed()), registered(negative), registered(outside)
+        above = Mux(outside, ~negative, sum_ > self.high)
+        below = Mux(outside, negative, sum_ < self.low)
+        clamped = Mux(above, self.high, Mux(below, self.low, sum_[:8].as_signed()))
+        m.d.comb += self.activation.eq(registered(clamped))
+        return m
