@@ -60,13 +60,15 @@ class Requantiser(wiring.Component):
         # Product of halves of 16 bits: A/B, M and P registers are cycles 1 to 3.
         total = registered((self.accumulator + self.bias)[:32])
         multiplier = registered(self.multiplier)
-        low_low, low_high, high_low, high_high = (
+        total_low, total_high = total[:16], total[16:].as_signed()
+        multiplier_low, multiplier_high = multiplier[:16], multiplier[16:]
+        low_low, high_low, high_high = (
             delayed(m, a * b, 2)
-            for a in (total[:16], total[16:].as_signed())
-            for b in (multiplier[:16], multiplier[16:])
+            for a, b in ((total_low, multiplier_low), (total_high, multiplier_low), (total_high, multiplier_high))
         )
+        low_high = registered(registered(total_low * multiplier_high) + (1 << 14))  # half, for the rounding
         # Cycles 4 to 6: (product + 2**30) >> 31. The lowest 16 bits of low_low carry nowhere.
-        middle = registered(low_high + high_low + (1 << 14))
+        middle = registered(low_high + high_low)
         fraction = registered(registered(low_low[16:]) + middle[:16])
         carry = fraction[16]
         whole = Cat(carry, delayed(m, high_high, 2)).as_signed() + Cat(carry, registered(middle[16:])).as_signed()
