@@ -65,3 +65,39 @@ def requantise(acc, bias, multiplier, shift, zero_point: int, low: int, high: in
     total = wrap_int32(np.asarray(acc, np.int64) + np.asarray(bias, np.int64))
     scaled = rounding_shift(rounding_high_mul(total, multiplier), shift)
     return np.clip(scaled + zero_point, low, high).astype(np.int8)
+
+
+def average_multiplier(scale_in: float, scale_out: float, count: int) -> float:
+    """What the sum of ``count`` activations, less their zero point, is multiplied by to give their average."""
+    return scale_in / (scale_out * count)
+
+
+ADD_LIMIT = 254  # two int8 terms of 127
+
+
+def add_coefficients(scale_a: float, scale_b: float, scale_out: float) -> tuple[int, int, float]:
+    """Integers that stand for the ratio of an addition's input scales.
+
+    The input with the larger scale gets the largest coefficient up to `ADD_LIMIT` with which the ratio of the two is
+    closest to that of the scales.
+
+    Returns
+    -------
+    coefficient_a, coefficient_b : int
+        0..`ADD_LIMIT`; the accumulator is ``coefficient_a * (a - zero_a) + coefficient_b * (b - zero_b)``.
+    multiplier : float
+        What the accumulator is multiplied by.
+
+    Notes
+    -----
+    The ratio is off by at most ``1 / (2 * ADD_LIMIT)``, hence the result, before it is rounded, by at most
+    ``0.51 * max(scale_a, scale_b) / scale_out``.
+    """
+    large, small = max(scale_a, scale_b), min(scale_a, scale_b)
+    if not (math.isfinite(large) and small > 0):
+        raise ValueError(f"scales of an addition must be finite and positive, not {scale_a} and {scale_b}")
+    ratio = small / large
+    denominator = min(range(ADD_LIMIT, 0, -1), key=lambda d: abs(round(d * ratio) / d - ratio))
+    coefficients = denominator, round(denominator * ratio)
+    coefficient_a, coefficient_b = coefficients if scale_a >= scale_b else coefficients[::-1]
+    return coefficient_a, coefficient_b, large / (denominator * scale_out)
