@@ -1,0 +1,20 @@
+// Limits of the firmware.
+#pragma once
+
+#include "generated/pumice_registers.h"
+
+// Reads of a status register before a wait is given up with the fault "watchdog". A read and its test take at least
+// 8 cycles, so that a layer or transfer has more than 2^27 cycles, about a second.
+#ifndef PUMICE_POLL_LIMIT
+#define PUMICE_POLL_LIMIT (1u << 24)
+#endif
+
+// Bytes of soft-core RAM (EngineConfig.cpu_ram_bytes); the build sets it.
+#ifndef PUMICE_RAM_BYTES
+#error "PUMICE_RAM_BYTES must be defined"
+#endif
+
+// No list has as many commands as the 16-bit counters of completed layers and transfers can count.
+_Static_assert((PUMICE_RAM_BYTES - PUMICE_COMMANDS_OFFSET) / 4 / (PUMICE_COMMAND_N_WORDS + PUMICE_TRANSFER_N_WORDS) <
+                   65536,
+               "completed counters must not wrap");
