@@ -1,0 +1,96 @@
+"""Bit reader: turns stream words into the bits a decoder asks for."""
+
+from amaranth import Array, Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import WEIGHT_WORD_BITS
+
+WINDOW_BITS = 24  # what a decoder sees, and the most it takes in one step
+CHUNK_BITS = 32
+N_CHUNKS = 4
+
+
+class BitReader(wiring.Component):
+    """The next 24 bits of a stream of words, LSB first; takes 0..24 bits a cycle for ever when words keep up.
+
+    The words lie in a ring of four half-words. ``window`` is a register; the 24 bits behind it are found in the ring
+    while the decoder works, so that only one shift by ``n_bits`` follows the decoder.
+
+    Members
+    -------
+    words : In(stream of 64 bits)
+        At most one word each two cycles; ``ready`` depends on registers only.
+    window : Out(24)
+        The next bits, while ``available``.
+    available : Out(1)
+        The window is filled; at least 24 bits are there. Four cycles after the first word is offered.
+    n_bits : In(5)
+        Bits to consume, 0..24.
+    take : In(1)
+        Consume in this cycle; only while ``available``.
+    align : In(1)
+        Behind what is taken in this cycle (if anything), skip to the next multiple of 64 bits, that is the next word of
+        the stream; nothing on a multiple. Costs one cycle on a multiple, else two if the words are there, in which
+        ``available`` is 0.
+    restart : In(1)
+        From the next cycle on, everything read so far is gone.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "words": In(stream.Signature(WEIGHT_WORD_BITS)),
+                "window": Out(WINDOW_BITS),
+                "available": Out(1),
+                "n_bits": In(5),
+                "take": In(1),
+                "align": In(1),
+                "restart": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        ring = Array(Signal(CHUNK_BITS, name=f"chunk{i}", reset_less=True) for i in range(N_CHUNKS))
+        # Positions count modulo twice the ring, so that full and empty differ.
+        written = Signal(range(2 * N_CHUNKS))  # chunks
+        ahead = Signal(range(2 * N_CHUNKS * CHUNK_BITS))  # bits: the first one behind the window
+        chunk, offset = ahead[5:], ahead[:5]
+        n_ahead = Signal(range(2 * N_CHUNKS))  # chunks from the one that holds `ahead`
+        covered = Signal()  # the 24 bits at `ahead` are in the ring
+        m.d.comb += [n_ahead.eq(written - chunk), covered.eq(n_ahead >= 2)]
+
+        accept = Signal()
+        m.d.comb += [accept.eq(self.words.valid & (n_ahead != N_CHUNKS)), self.words.ready.eq(accept & written[0])]
+        with m.If(accept):
+            m.d.sync += [
+                ring[written[:2]].eq(self.words.payload.word_select(written[0], CHUNK_BITS)),
+                written.eq(written + 1),
+            ]
+
+        following = Signal(WINDOW_BITS)
+        m.d.comb += following.eq(Cat(ring[chunk[:2]], ring[(chunk + 1)[:2]]) >> offset)
+
+        filled = Signal()
+        aligning = Signal()
+        position = (ahead - WINDOW_BITS)[: len(ahead)]  # of the window
+        in_word, word = position[:6], position[6:]
+        m.d.comb += self.available.eq(covered & filled & ~aligning)
+        with m.If(aligning):
+            with m.If(~filled | (in_word == 0)):
+                m.d.sync += aligning.eq(0)
+            with m.Elif(covered):
+                # Two chunks are there from `ahead` on, so the next word, at most 64 bits away, is not behind `written`.
+                m.d.sync += [aligning.eq(0), filled.eq(0), ahead.eq(Cat(in_word & 0, word + 1))]
+        with m.Elif(covered & ~filled):
+            m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + WINDOW_BITS)]
+        with m.Elif(self.take):
+            m.d.sync += [
+                self.window.eq(Cat(self.window, following) >> self.n_bits),
+                ahead.eq(ahead + self.n_bits),
+            ]
+        with m.If(self.align):
+            m.d.sync += aligning.eq(1)
+        with m.If(self.restart):
+            m.d.sync += [written.eq(0), ahead.eq(0), filled.eq(0), aligning.eq(0)]
+        return m

@@ -1,0 +1,60 @@
+"""Decoder of `pumice.spec.formats.bitmap`."""
+
+from amaranth import Cat, Module, Mux, Signal
+from pumice.spec.formats.bitmap import WINDOW
+
+from .base import Decoder
+
+
+def lowest_bit(m: Module, bits: Signal) -> tuple[Signal, Signal]:
+    """Place of the lowest set bit, and the bits above it; both 0 when none is set."""
+    lowest, place, above = Signal.like(bits), Signal(range(len(bits))), Signal.like(bits)
+    m.d.comb += [
+        lowest.eq(bits & -bits),
+        place.eq(Cat(Cat(lowest[i] for i in range(len(bits)) if i >> b & 1).any() for b in range(len(place)))),
+        above.eq(bits & ~lowest),
+    ]
+    return place, above
+
+
+class BitmapDecoder(Decoder):
+    """The bitmap of a window with its first weight in one step, the window's other weights in the next ones.
+
+    A new window and the one under way are searched side by side; whether the latter is exhausted only selects.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        bitmap = Signal(WINDOW)  # what is left of the window under way
+        place = Signal(range(WINDOW))  # of the last step in its window
+        last_place = Signal.like(place)
+        new_window = self.window[:WINDOW]
+        fresh, empty = Signal(), Signal()
+        m.d.comb += [
+            fresh.eq(self.first | (bitmap == 0)),
+            empty.eq(new_window == 0),
+            last_place.eq(Mux(self.first, WINDOW - 1, place)),
+        ]
+        new_place, new_rest = lowest_bit(m, new_window)
+        next_place, next_rest = lowest_bit(m, bitmap)
+
+        with m.If(fresh & empty):
+            m.d.comb += [self.n_bits.eq(WINDOW), self.step.advance.eq(WINDOW - 1), self.step.weight.eq(0)]
+        with m.Elif(fresh):
+            m.d.comb += [
+                self.n_bits.eq(WINDOW + 8),
+                self.step.advance.eq(new_place + WINDOW - 1 - last_place),
+                self.step.weight.eq(self.window[WINDOW:]),
+            ]
+        with m.Else():
+            m.d.comb += [
+                self.n_bits.eq(8),
+                self.step.advance.eq(next_place - place - 1),
+                self.step.weight.eq(self.window[:8]),
+            ]
+        with m.If(self.take):
+            m.d.sync += [
+                bitmap.eq(Mux(fresh, new_rest, next_rest)),
+                place.eq(Mux(fresh, Mux(empty, last_place, new_place), next_place)),
+            ]
+        return m
