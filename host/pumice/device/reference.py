@@ -1,0 +1,233 @@
+"""The engine in numpy: runs an image exactly as the hardware does, knowing nothing of graphs.
+
+Everything comes from `spec.descriptor` and `spec.formats`. Activation and weight memories start with random bytes, and
+layers and transfers that a command list leaves unordered run in random order, so that a missing padding byte or a
+missing wait shows in the results.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import DeviceError
+from ..image import parse_header
+from ..spec.config import EngineConfig
+from ..spec.descriptor import (
+    BUFFER_LOG,
+    BUFFERS,
+    COMMAND,
+    LAYER,
+    OP_END,
+    OP_LAYER,
+    OP_TRANSFER,
+    PREAMBLE,
+    ROW,
+    SPACE_ACTIVATIONS,
+    SPACE_WEIGHTS,
+    TRANSFER,
+)
+from ..spec.formats import FORMATS_BY_CODE, BitReader
+from ..spec.numerics import requantise, wrap_int32
+
+
+def run_image(
+    image_bytes: bytes, config: EngineConfig, input_bytes: bytes, *, seed: int = 0
+) -> tuple[bytes, list[dict[str, int]]]:
+    """Load an image and run it once.
+
+    Parameters
+    ----------
+    image_bytes : bytes
+        The device's part of an image.
+    input_bytes : bytes
+        The input buffer.
+    seed : int
+        Of the memories' first contents and of the order of what is unordered.
+
+    Returns
+    -------
+    output_bytes : bytes
+        The output buffer.
+    log : list of dict of str to int
+        For each layer command its ``tag`` and, summed over cores and tiles, its ``steps`` and ``nonzeros``.
+
+    Raises
+    ------
+    ImageError
+        The image's header is wrong.
+    DeviceError
+        A command, segment or transfer that the hardware would refuse or could not finish.
+    """
+    header = parse_header(image_bytes, config)
+    machine = _Machine(config, np.random.default_rng(seed))
+    machine.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
+    machine.buffers["input"] = bytearray(input_bytes)
+    machine.buffers["output"] = bytearray(header["output_bytes"])
+    for part in ("load", "run"):
+        offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
+        machine.log = []
+        machine.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset))
+    if len(machine.log) != header["n_layers"]:
+        raise DeviceError(f"the image ran {len(machine.log)} layers but its header says {header['n_layers']}")
+    return bytes(machine.buffers["output"]), machine.log
+
+
+class _Machine:
+    """Memories and the command walker."""
+
+    def __init__(self, config: EngineConfig, rng: np.random.Generator):
+        self.config, self.rng = config, rng
+        self.activations = rng.integers(-128, 128, config.activation_bytes).astype(np.int8)
+        self.weights = rng.integers(0, 1 << 64, (config.n_cores, config.weight_depth), np.uint64)
+        self.buffers: dict[str, bytearray] = {}
+        self.log: list[dict[str, int]] = []
+
+    def run(self, words: np.ndarray) -> None:
+        """Walk one command list to its end."""
+        layers, transfers = _Queue(), _Queue()
+        place = 0
+        while True:
+            if place + COMMAND.n_words > len(words):
+                raise DeviceError("a command list ends without END")
+            command = COMMAND.unpack(words[place:])
+            payload = words[place + COMMAND.n_words : place + command["n_words"]]
+            layers.wait_for(command["after_layers"])
+            transfers.wait_for(command["after_transfers"])
+            expected = {OP_END: 0, OP_LAYER: LAYER.n_words, OP_TRANSFER: TRANSFER.n_words}
+            if expected.get(command["op"]) != len(payload) or len(payload) != command["n_words"] - COMMAND.n_words:
+                raise DeviceError(f"malformed command at word {place} of a list: {command}")
+            if command["op"] == OP_END:
+                break
+            if command["op"] == OP_LAYER:
+                layers.put(self._layer, LAYER.unpack(payload))
+            else:
+                transfers.put(self._transfer, TRANSFER.unpack(payload))
+            for queue in self.rng.permutation(np.array([layers, transfers], object)):
+                queue.advance(int(self.rng.integers(0, 3)))
+            place += command["n_words"]
+        if layers.pending or transfers.pending or place + COMMAND.n_words != len(words):
+            raise DeviceError("END does not wait for everything, or commands follow it")
+
+    def _transfer(self, transfer: dict[str, int]) -> None:
+        local, offset, n_bytes = transfer["local"], transfer["offset"], transfer["n_bytes"]
+        if local % 8 or offset % 8 or n_bytes % 8 or not n_bytes or transfer["buffer"] == BUFFER_LOG:
+            raise DeviceError(f"unaligned, empty or foreign transfer: {transfer}")
+        buffer = self.buffers[BUFFERS[transfer["buffer"]]]
+        if transfer["space"] == SPACE_ACTIVATIONS:
+            memory = self.activations.view(np.uint8)
+        elif transfer["space"] == SPACE_WEIGHTS and not transfer["write"] and transfer["core"] < self.config.n_cores:
+            memory = self.weights[transfer["core"]].view(np.uint8)
+        else:
+            raise DeviceError(f"transfer of a place that it cannot reach: {transfer}")
+        if offset + n_bytes > len(buffer) or local + n_bytes > len(memory):
+            raise DeviceError(
+                f"transfer leaves its buffer of {len(buffer)} or memory of {len(memory)} bytes: {transfer}"
+            )
+        if transfer["write"]:
+            buffer[offset : offset + n_bytes] = memory[local : local + n_bytes].tobytes()
+        else:
+            memory[local : local + n_bytes] = np.frombuffer(buffer, np.uint8, n_bytes, offset)
+
+    def _layer(self, layer: dict[str, int]) -> None:
+        for j in range(layer["n_gaps"]):
+            self._store(
+                layer["gap_start"] + j * layer["gap_pitch"] + np.arange(layer["gap_bytes"]), layer["zero_point"]
+            )
+        entry = {"tag": layer["tag"], "steps": 0, "nonzeros": 0}
+        for memory in self.weights:
+            for row, positions, taps, weights in _read_segment(memory, layer):
+                self._run_row(layer, row, positions, taps, weights)
+                entry["steps"] += layer["n_tiles"] * max(1, len(weights))
+                entry["nonzeros"] += layer["n_tiles"] * int(np.count_nonzero(weights))
+        self.log.append(entry)
+
+    def _run_row(self, layer, row, positions, taps, weights) -> None:
+        """All tiles of a row; steps without weight read too, but add nothing."""
+        if layer["flat"]:
+            offsets = taps[positions]
+        else:
+            tap, channel = np.divmod(positions, layer["n_channels"])
+            offsets = taps[tap] + channel * layer["channel_pitch"]
+        lanes = np.arange(layer["n_tiles"] * self.config.n_lanes)
+        values = self._load(row["row_base"] + offsets[:, None] + lanes)
+        if len(values) == 0:
+            total = np.zeros(len(lanes), np.int64)
+        elif layer["max"]:
+            total = values.max(axis=0).astype(np.int64)
+        else:
+            # Sums of at most 2**17 products of int8 are exact in float64, whose product is fast.
+            total = wrap_int32((weights.astype(np.float64) @ values.astype(np.float64)).astype(np.int64))
+        results = requantise(
+            total, row["bias"], row["multiplier"], row["shift"], layer["zero_point"], layer["low"], layer["high"]
+        )
+        y, x = np.divmod(lanes, layer["row_stride"])
+        results[(x >= layer["width"]) | (lanes >= layer["n_valid"])] = layer["zero_point"]
+        place = lanes
+        if layer["phase_store"]:
+            phase = (y & 1) * 2 + (x & 1)
+            place = phase * layer["phase_pitch"] + (y >> 1) * (layer["row_stride"] // 2) + (x >> 1)
+        written = lanes < layer["n_store"]
+        self._store(row["out_address"] + place[written], results[written])
+
+    def _load(self, addresses: np.ndarray) -> np.ndarray:
+        return self.activations[addresses & (self.config.activation_bytes - 1)]
+
+    def _store(self, addresses: np.ndarray, values: np.ndarray | int) -> None:
+        self.activations[addresses & (self.config.activation_bytes - 1)] = values
+
+
+class _Queue:
+    """Work that runs in order, some time after it was submitted."""
+
+    def __init__(self):
+        self.pending: deque[tuple[Callable, dict[str, int]]] = deque()
+        self.completed = 0
+
+    def put(self, work: Callable, descriptor: dict[str, int]) -> None:
+        self.pending.append((work, descriptor))
+
+    def advance(self, n: int) -> None:
+        """Complete up to ``n`` entries."""
+        for _ in range(min(n, len(self.pending))):
+            work, descriptor = self.pending.popleft()
+            work(descriptor)
+            self.completed += 1
+
+    def wait_for(self, n_completed: int) -> None:
+        """Complete entries until ``n_completed`` have."""
+        self.advance(n_completed - self.completed)
+        if self.completed < n_completed:
+            raise DeviceError(
+                f"a command waits for {n_completed} completions, but only {self.completed} were submitted"
+            )
+
+
+def _read_segment(memory: np.ndarray, layer: dict[str, int]):
+    """Row headers with the positions and weights of their steps, and the tap table, from a core's weight memory."""
+
+    def words(n: int) -> np.ndarray:
+        nonlocal place
+        if place + n > len(memory):
+            raise DeviceError(f"the segment at word {layer['segment']} leaves the weight memory")
+        place += n
+        return memory[place - n : place]
+
+    place = layer["segment"]
+    preamble = PREAMBLE.unpack(words(1))
+    if preamble["n_rows"] == 0:
+        return
+    taps = words(-(-preamble["n_taps"] // 2)).view("<i4")[: preamble["n_taps"]].astype(np.int64)
+    headers = [ROW.unpack(words(ROW.n_words)) for _ in range(preamble["n_rows"])]
+    if [header["last"] for header in headers] != [0] * (len(headers) - 1) + [1]:
+        raise DeviceError(f"the row table at word {layer['segment']} is not closed by its last row")
+    stream = words(preamble["n_stream_words"]).tobytes()
+    reader, weight_format = BitReader(stream), FORMATS_BY_CODE[layer["format"]]
+    for header in headers:
+        steps = weight_format.decode(reader, header["n_steps"]) if header["n_steps"] else []
+        advances, weights = np.array(steps, np.int64).reshape(-1, 2).T
+        yield header, np.cumsum(advances) - 1, taps, weights
+    if -(-reader.position // 64) != preamble["n_stream_words"]:
+        raise DeviceError(
+            f"the stream at word {layer['segment']} has {len(stream) * 8} bits, of {reader.position} used"
+        )

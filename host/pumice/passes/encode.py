@@ -1,0 +1,159 @@
+"""Addressing, weight format and encoded rows of every layer."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import CompileError
+from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
+from ..spec.formats import FORMATS, BitWriter, WeightFormat
+from .operation import MIN_ROW_CYCLES, Operation
+from .plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedRow:
+    """A row's header fields (`spec.descriptor.ROW`) and its bits of the stream, LSB first."""
+
+    bias: int
+    multiplier: int
+    shift: int
+    row_base: int
+    out_address: int
+    n_steps: int
+    n_nonzeros: int
+    bits: int
+    n_bits: int
+
+    @property
+    def n_cycles(self) -> int:
+        """Cycles that the row takes in each tile."""
+        return max(self.n_steps, MIN_ROW_CYCLES)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedLayer:
+    """A layer's rows before they are dealt to cores; fields as in `spec.descriptor.LAYER`."""
+
+    operation: Operation
+    format: WeightFormat
+    flat: bool
+    n_channels: int
+    channel_pitch: int
+    taps: list[int]
+    rows: list[EncodedRow]
+
+    @property
+    def n_tap_words(self) -> int:
+        """Words of the tap table in a segment."""
+        return -(-len(self.taps) // 2)
+
+    @cached_property
+    def n_stream_bits(self) -> int:
+        """Bits of all rows."""
+        return sum(row.n_bits for row in self.rows)
+
+
+def encode(
+    operation: Operation,
+    plan: Plan,
+    format_name: str | None = None,
+    *,
+    must: bool = False,
+) -> EncodedLayer:
+    """The layer in the format and addressing with the fewest words of weight memory.
+
+    Parameters
+    ----------
+    format_name : str, optional
+        Use this format where it can encode the layer.
+    must : bool
+        Refuse to use another format than ``format_name``.
+
+    Raises
+    ------
+    CompileError
+        Too many taps, or the forced format cannot encode the layer.
+    """
+    source, config = plan.planes[operation.inputs[0]], plan.config
+    weights = operation.weights
+    if weights.shape[2] == source.shape[2]:
+        weights = weights[:, :, list(source.channels)]
+    n_rows, n_taps, n_channels = weights.shape
+    choices = _choices(n_taps, n_channels, config)
+    if not choices:
+        raise CompileError(
+            f"layer {operation.name} has {n_taps} taps but the engine's tap table holds {config.max_taps}: "
+            "use a smaller kernel (two smaller ones in sequence), or a configuration with more max_taps"
+        )
+    forced = [choice for choice in choices if choice[0].name == format_name]
+    if must and not forced:
+        raise CompileError(
+            f"layer {operation.name} cannot be encoded as {format_name}: its runs of {n_channels} channels or its "
+            f"{n_taps * n_channels} positions do not suit that format; leave the choice to the compiler"
+        )
+    rows = weights.reshape(n_rows, n_taps * n_channels)
+
+    def encode_as(format: WeightFormat, flat: bool) -> EncodedLayer:
+        return _encode_as(operation, rows, n_channels, format, flat, plan)
+
+    def n_words(layer: EncodedLayer) -> tuple[int, int]:
+        n_stream_words = -(-layer.n_stream_bits // WEIGHT_WORD_BITS)
+        return n_stream_words + config.n_cores * layer.n_tap_words, sum(row.n_cycles for row in layer.rows)
+
+    return min((encode_as(*choice) for choice in forced or choices), key=n_words)
+
+
+def _choices(n_taps: int, n_channels: int, config: EngineConfig) -> list[tuple[WeightFormat, bool]]:
+    """Formats and addressing (flat or not) that can encode rows of ``n_taps * n_channels`` positions."""
+    by_channel = n_taps <= config.max_taps
+    flat = n_taps * n_channels <= config.max_taps
+    return [
+        (format, is_flat)
+        for format in FORMATS.values()
+        for is_flat, possible, run in ((False, by_channel, n_channels), (True, flat, n_taps * n_channels))
+        if possible and format.supports(max(run, 1))
+    ]
+
+
+def _encode_as(
+    operation: Operation, rows: np.ndarray, n_channels: int, format: WeightFormat, flat: bool, plan: Plan
+) -> EncodedLayer:
+    planes, addresses = plan.planes, plan.addresses
+    source, output = planes[operation.inputs[0]], planes[operation.output]
+    base, out_base = addresses[operation.inputs[0]], addresses[operation.output]
+    taps = [
+        addresses[operation.inputs[tap.source]] - base + source.tap_offset(tap.dy, tap.dx) for tap in operation.taps
+    ]
+    if flat:
+        taps = [tap + c * source.channel_pitch for tap in taps for c in range(n_channels)]
+    run = max(1, len(taps) if flat else n_channels)
+    bias = operation.folded_bias([planes[name].zero_point for name in operation.inputs])
+    encoded = []
+    for m, row in enumerate(rows):
+        bits = BitWriter()
+        first = int(operation.first_channel[m])
+        encoded.append(
+            EncodedRow(
+                n_steps=format.encode(row, run, bits),
+                bias=int(bias[m]),
+                multiplier=int(operation.multiplier[m]),
+                shift=int(operation.shift[m]),
+                # A row whose first channel has no plane reads nothing through it: weights start at a stored one.
+                row_base=base + (source.channel_offset(first) if first in source.channels else source.gap_bytes),
+                out_address=out_base + output.channel_offset(int(operation.channel[m])),
+                n_nonzeros=int(np.count_nonzero(row)),
+                bits=int.from_bytes(bits.to_bytes(), "little"),
+                n_bits=bits.n_bits,
+            )
+        )
+    return EncodedLayer(
+        operation=operation,
+        format=format,
+        flat=flat,
+        n_channels=run,
+        channel_pitch=source.channel_pitch,
+        taps=taps,
+        rows=encoded,
+    )

@@ -1,0 +1,161 @@
+"""Weight segments: what stays in weight memory, what streams through it, and in how many passes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import CompileError
+from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
+from ..spec.descriptor import PREAMBLE, ROW
+from ..spec.formats import BitWriter
+from .deal import deal
+from .encode import EncodedLayer, EncodedRow
+
+WORD_BYTES = WEIGHT_WORD_BITS // 8
+MIN_STAGING_WORDS = 128
+"""Smaller staging areas would cut layers into so many passes that their start-up dominates."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerPass:
+    """One LAYER command: some rows of a layer (all, unless it streams in parts), dealt to cores.
+
+    Attributes
+    ----------
+    layer : EncodedLayer
+    part, n_parts : int
+        Which of the layer's passes this is.
+    cores : list of list of EncodedRow
+        Rows of each core.
+    segments : list of bytes
+        Weight segment of each core.
+    address : int
+        Word address of the segments.
+    streamed : bool
+        Whether the segments are transferred in each run.
+    """
+
+    layer: EncodedLayer
+    part: int
+    n_parts: int
+    cores: list[list[EncodedRow]]
+    segments: list[bytes]
+    address: int = 0
+    streamed: bool = False
+
+    @property
+    def n_words(self) -> int:
+        """Words of the longest segment."""
+        return max(len(segment) for segment in self.segments) // WORD_BYTES
+
+    @property
+    def is_last_part(self) -> bool:
+        """Whether the layer's output is complete after this pass."""
+        return self.part == self.n_parts - 1
+
+
+def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[list[LayerPass], int]:
+    """Passes with their addresses in order of execution, and the number of words that stay resident.
+
+    Everything stays if it fits. Otherwise two equal staging areas at the end of weight memory take turns, and of their
+    possible sizes the one with the least to stream is taken.
+
+    Raises
+    ------
+    CompileError
+        A layer's tap table and longest row do not fit in half of the weight memory.
+    """
+    whole = [make_passes(layer, 1, config)[0] for layer in layers]
+    sizes = [p.n_words for p in whole]
+    if sum(sizes) <= config.weight_depth:
+        return _place([[p] for p in whole], set(range(len(layers))), 0, 0)
+    half = config.weight_depth // 2
+    plans = []
+    for staging in sorted({half // 2, half} | {min(max(n, MIN_STAGING_WORDS), half) for n in sizes}):
+        resident = _largest_that_fit(sizes, config.weight_depth - 2 * staging)
+        plans.append((sum(n for i, n in enumerate(sizes) if i not in resident), -staging, resident))
+    for _, negative_staging, resident in sorted(plans, key=lambda plan: plan[:2]):
+        staging = -negative_staging
+        split = [
+            [p] if i in resident or p.n_words <= staging else _split(layers[i], staging, config)
+            for i, p in enumerate(whole)
+        ]
+        if all(split):
+            return _place(split, resident, config.weight_depth - 2 * staging, staging)
+    largest = layers[int(np.argmax(sizes))].operation.name
+    raise CompileError(
+        f"layer {largest}: a single row with its tap table is larger than a staging area of {half} words, half of the "
+        "weight memory; use a configuration with more weight_depth"
+    )
+
+
+def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list[LayerPass]:
+    """The layer cut into ``n_parts`` groups of rows, each dealt to all cores."""
+    passes = []
+    for part, rows in enumerate(np.array_split(np.arange(len(layer.rows)), n_parts)):
+        group = [layer.rows[i] for i in rows]
+        cores = [[group[i] for i in core] for core in deal([row.n_cycles for row in group], config.n_cores)]
+        segments = [_segment(layer, core) for core in cores]
+        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, segments=segments))
+    return passes
+
+
+def _segment(layer: EncodedLayer, rows: list[EncodedRow]) -> bytes:
+    """Preamble, taps, row table and stream of one core."""
+    if not rows:
+        return _word_bytes(PREAMBLE.pack(n_taps=0, n_rows=0, n_stream_words=0))
+    stream = BitWriter()
+    for row in rows:
+        stream.put(row.bits, row.n_bits)
+    stream_bytes = stream.to_bytes(WORD_BYTES)
+    words = PREAMBLE.pack(n_taps=len(layer.taps), n_rows=len(rows), n_stream_words=len(stream_bytes) // WORD_BYTES)
+    taps = np.array(layer.taps, "<i4").tobytes()
+    table = []
+    for i, row in enumerate(rows):
+        header = {f.name: getattr(row, f.name) for f in ROW.fields if f.name != "last"}
+        try:
+            table += ROW.pack(**header, last=i == len(rows) - 1)
+        except ValueError as error:
+            raise CompileError(f"layer {layer.operation.name} is too large for the engine: {error}") from error
+    return _word_bytes(words) + taps + bytes(-len(taps) % WORD_BYTES) + _word_bytes(table) + stream_bytes
+
+
+def _word_bytes(words: list[int]) -> bytes:
+    return np.array(words, "<u8").tobytes()
+
+
+def _split(layer: EncodedLayer, staging: int, config: EngineConfig) -> list[LayerPass]:
+    """The fewest equal groups of rows whose segments fit in ``staging`` words; none if a row does not."""
+    n_parts = 2
+    while n_parts <= len(layer.rows):
+        passes = make_passes(layer, n_parts, config)
+        largest = max(p.n_words for p in passes)
+        if largest <= staging:
+            return passes
+        n_parts += max(1, n_parts * (largest - staging) // (2 * staging))
+    return []
+
+
+def _largest_that_fit(sizes: list[int], n_words: int) -> set[int]:
+    kept, free = set(), n_words
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if sizes[i] <= free:
+            kept.add(i)
+            free -= sizes[i]
+    return kept
+
+
+def _place(
+    layers: list[list[LayerPass]], resident: set[int], staging_start: int, staging_words: int
+) -> tuple[list[LayerPass], int]:
+    placed, n_resident, n_streamed = [], 0, 0
+    for i, parts in enumerate(layers):
+        for p in parts:
+            if i in resident:
+                placed.append(replace(p, address=n_resident))
+                n_resident += p.n_words
+            else:
+                address = staging_start + n_streamed % 2 * staging_words
+                placed.append(replace(p, address=address, streamed=True))
+                n_streamed += 1
+    return placed, n_resident
