@@ -1,0 +1,115 @@
+"""From finished accumulators to row results."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+
+from ..layouts import LAYER_LAYOUT, row_context_layout, row_result_layout
+from ..pipeline import delayed
+from .requantise import Requantiser
+
+DRAIN_CYCLES = 8
+"""Cycles that a row occupies the requantisers."""
+
+RESULT_DEPTH = 8
+"""Rows that may be between issue and the write bus: the issuer's credits. Covers the way from issue to `Drain.results`
+at a row each 8 cycles."""
+
+
+class Drain(wiring.Component):
+    """Requantises a row of accumulators in 8 cycles, ``n_lanes / 8`` lanes a cycle, and queues the results.
+
+    At most `RESULT_DEPTH` rows may be under way or queued: a credit is due before a row is issued and returns with
+    ``taken``. A row reaches ``results`` ``latency`` cycles after its ``done``.
+
+    Members
+    -------
+    accumulators : In(ArrayLayout(signed(32), config.n_lanes))
+        Taken in the cycle of ``done``.
+    done : In(1)
+        A row is complete; at least 8 cycles after the previous one.
+    contexts : In(stream of row_context_layout(config))
+        Context of the row, taken at ``done``; it must be there by then.
+    layer : In(LAYER_LAYOUT)
+        Back descriptor: ``zero_point``, ``low`` and ``high`` are used and must hold while a row is under way.
+    results : Out(stream of row_result_layout(config))
+        Rows in order; lanes outside ``tile.valid`` hold the zero point.
+    taken : Out(1)
+        A result left the queue in this cycle.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles.
+    """
+
+    latency = 1 + DRAIN_CYCLES + Requantiser.latency + 1
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "accumulators": In(data.ArrayLayout(signed(32), config.n_lanes)),
+                "done": In(1),
+                "contexts": In(stream.Signature(row_context_layout(config))),
+                "layer": In(LAYER_LAYOUT),
+                "results": Out(stream.Signature(row_result_layout(config))),
+                "taken": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        context = self.contexts.payload
+        result = self.results.payload
+
+        # What belongs to the row waits for its bytes in a queue of its own.
+        place = data.StructLayout({"out_address": context.out_address.shape(), "tile": context.tile.shape()})
+        m.submodules.places = places = SyncFIFO(width=place.size, depth=RESULT_DEPTH)
+        m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_DEPTH)
+        w_place, r_place = data.View(place, places.w_data), data.View(place, places.r_data)
+        m.d.comb += [
+            self.contexts.ready.eq(self.done),
+            w_place.out_address.eq(context.out_address),
+            w_place.tile.eq(context.tile),
+            places.w_en.eq(self.done),
+            vectors.w_en.eq(delayed(m, self.done, self.latency - 1, reset_less=False)),
+            self.results.valid.eq(vectors.r_rdy),
+            self.taken.eq(self.results.valid & self.results.ready),
+            vectors.r_en.eq(self.taken),
+            places.r_en.eq(self.taken),
+            result.out_address.eq(r_place.out_address),
+            result.tile.eq(r_place.tile),
+            result.data.eq(vectors.r_data),
+        ]
+
+        parameters = {}
+        for name in ("bias", "multiplier", "shift"):
+            parameters[name] = Signal.like(context[name], name=name, reset_less=True)
+            with m.If(self.done):
+                m.d.sync += parameters[name].eq(context[name])
+        for u in range(self.config.n_requantisers):
+            # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order.
+            m.submodules[f"requantiser{u}"] = unit = Requantiser()
+            waiting = [Signal(data.StructLayout({"value": signed(32), "valid": 1}), reset_less=True) for _ in range(8)]
+            for i, lane in enumerate(waiting):
+                if i < 7:
+                    m.d.sync += lane.eq(waiting[i + 1])
+                with m.If(self.done):
+                    m.d.sync += [
+                        lane.value.eq(self.accumulators[8 * u + i]),
+                        lane.valid.eq(context.tile.valid[8 * u + i]),
+                    ]
+            m.d.comb += [
+                unit.accumulator.eq(waiting[0].value),
+                *(getattr(unit, n).eq(s) for n, s in parameters.items()),
+            ]
+            m.d.comb += [getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")]
+            valid = delayed(m, waiting[0].valid, unit.latency)
+            finished = Signal(64, reset_less=True)
+            byte = Mux(valid, unit.activation, self.layer.zero_point)
+            m.d.sync += finished.eq(Cat(finished[8:], byte))
+            m.d.comb += vectors.w_data.word_select(u, 64).eq(finished)
+        return m
