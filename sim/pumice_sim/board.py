@@ -179,14 +179,11 @@ class Board:
             return
         self._library.board_revoke(self._board, buffer.address)
         spans = sorted({**self._free_spans, offset: span}.items())
-        self._free_spans = {}
-        end = None
+        self._free_spans, first, end = {}, 0, -1
         for start, length in spans:  # joins neighbours
-            if start == end:
-                self._free_spans[first] += length
-            else:
+            if start != end:
                 first = start
-                self._free_spans[first] = length
+            self._free_spans[first] = self._free_spans.get(first, 0) + length
             end = start + length
 
     def _handle(self):

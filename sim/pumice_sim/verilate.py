@@ -32,7 +32,7 @@ def verilate(verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: 
     Parameters
     ----------
     verilog : Path
-        Holds module ``top`` with ports ``clk``, ``rst``, ``interrupt``, ``host__*`` (AXI4-Lite) and ``memory__*`` (AXI4).
+        Holds module ``top`` with ports ``clk``, ``rst``, ``interrupt``, ``host__*`` (AXI4-Lite), ``memory__*`` (AXI4).
     sources : tuple of Path
         Further Verilog files that it instantiates.
     trace : bool

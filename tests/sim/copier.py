@@ -17,8 +17,8 @@ SILENT = 0x40  # a register that never answers
 class Copier(wiring.Component):
     """Copies one burst of ``length + 1`` (up to 256) 64-bit words and raises the interrupt.
 
-    ``GO``'s value selects a planted fault of the bus protocol. Reading ``RESPONSES`` gives the read response (bits 1..0)
-    and the write response (bits 3..2) and clears the interrupt.
+    ``GO``'s value selects a planted fault of the bus protocol. Reading ``RESPONSES`` gives the read response (bits
+    1..0) and the write response (bits 3..2) and clears the interrupt.
 
     Members
     -------
@@ -31,6 +31,7 @@ class Copier(wiring.Component):
         super().__init__({"host": In(Axi4Lite()), "memory": Out(Axi4()), "interrupt": Out(1)})
 
     def elaborate(self, platform):
+        """Registers, then one state machine for the copy."""
         m = Module()
         host, memory = self.host, self.memory
         m.submodules.words = words = Memory(shape=64, depth=256, init=[])

@@ -1,0 +1,1 @@
+"""Trains, prunes and quantises the network of the demonstration."""

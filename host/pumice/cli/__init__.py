@@ -1,0 +1,80 @@
+"""Command line: ``pumice run``, ``pumice compile``, ``pumice demo``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..device import DEVICES, open_device
+from ..errors import PumiceError
+from ..network import load
+from ..report import run_report
+from ..report.tables import run_table, summary
+from ..spec.config import CONFIGS
+
+EXIT_ERROR = 2
+
+app = typer.Typer(
+    help="Runs pruned int8 networks on a sparse FPGA engine, simulated cycle by cycle on a PC.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Model = Annotated[Path, typer.Argument(help="An int8 .tflite network, or an image that `pumice compile` wrote.")]
+Config = Annotated[str, typer.Option(help=f"Engine configuration: {', '.join(CONFIGS)}.")]
+
+
+@app.command()
+def run(
+    model: Model,
+    input: Annotated[Path, typer.Option(help="Samples: .npy, or raw int8 bytes in .dat or .bin.")],
+    device: Annotated[str, typer.Option(help=f"Where to run: {', '.join(DEVICES)}.")] = "sim",
+    config: Config = "Z7020",
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
+) -> None:
+    """Run a network on every sample of a file and report what each layer did."""
+    from ..inputs import load_input
+
+    network_model = load(model)
+    samples = load_input(input, network_model)
+    with open_device(device, config=config) as opened:
+        network = opened.load(network_model)
+        results = [network.run(sample) for sample in samples]
+    if json_path is not None:
+        json_path.write_text(json.dumps(run_report(results), indent=2) + "\n")
+    console = Console()
+    console.print(run_table(results[0]))
+    for i, result in enumerate(results):
+        console.print(summary(result) if len(results) == 1 else f"sample {i}: {summary(result)}")
+
+
+@app.command()
+def compile(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
+    config: Config = "Z7020",
+) -> None:
+    """Compile a network to an image for one engine configuration."""
+    image = load(model).compile(config)
+    output.write_bytes(image.to_bytes())
+
+
+@app.command()
+def demo(config: Config = "Z7020") -> None:
+    """Read handwritten digits with a pruned network on the simulated engine."""
+    from .demo import show
+
+    show(Console(), config)
+
+
+def main() -> None:
+    """Entry point: mistakes of the user are one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except (PumiceError, OSError) as error:
+        print(f"pumice: {error}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)

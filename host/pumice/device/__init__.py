@@ -1,0 +1,104 @@
+"""Devices: one way to run networks, whatever carries the engine."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..errors import DeviceError
+from ..image import Image
+from ..network import Model, Network, find_config
+from ..spec.config import EngineConfig
+from .driver import EngineRun
+from .predicted import PredictedEngine
+
+DEVICES = ("sim", "reference")
+
+
+class Engine(Protocol):
+    """What a device drives: an `EngineDriver` or a stand-in for it."""
+
+    def load(self, image: Image) -> None:
+        """Make an image the one that runs."""
+
+    def run(self, data: bytes) -> EngineRun:
+        """One inference on an input buffer."""
+
+    def close(self) -> None:
+        """Let go of everything. Harmless when repeated."""
+
+
+class Device:
+    """An engine that networks are loaded on; a context manager that closes it.
+
+    Attributes
+    ----------
+    name : str
+        One of `DEVICES`.
+    kind : str
+        What its cycles are; see `pumice.report.Result`.
+    config : EngineConfig
+    """
+
+    def __init__(self, name: str, kind: str, config: EngineConfig, engine: Engine):
+        self.name, self.kind, self.config = name, kind, config
+        self._engine = engine
+        self._loaded: Image | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the engine. Harmless when repeated."""
+        self._engine.close()
+
+    def load(self, model: Model | Image, *, formats: Mapping[str, str] | str | None = None) -> Network:
+        """Compile a model for this engine (an image is taken as it is) and load it.
+
+        Networks share the engine: running one that is not the last one loaded loads it again.
+
+        Parameters
+        ----------
+        formats : mapping of layer name to weight format, or one format
+            As in `pumice.compiler.compile_graph`.
+        """
+        image = model.compile(self.config, formats=formats) if isinstance(model, Model) else model
+        network = Network(self, image)
+        self.run(image, None)
+        return network
+
+    def run(self, image: Image, data: bytes | None) -> EngineRun | None:
+        """Run an image on an input buffer (None: load it only)."""
+        if self._loaded is not image:
+            self._loaded = None
+            self._engine.load(image)
+            self._loaded = image
+        return None if data is None else self._engine.run(data)
+
+
+def open_device(name: str, *, config: EngineConfig | str = "Z7020", **options) -> Device:
+    """Open a device.
+
+    Parameters
+    ----------
+    name : str
+        ``sim``: the hardware, simulated cycle by cycle. ``reference``: numpy, with predicted cycles.
+    config : EngineConfig or str
+        The engine, or its name in `CONFIGS`.
+    options
+        For ``sim`` those of `pumice_sim.Board`.
+
+    Raises
+    ------
+    DeviceError
+        Unknown name or configuration, or the device cannot be opened.
+    """
+    config = find_config(config)
+    if name == "sim":
+        from .sim import open_sim
+
+        return Device(name, "simulated", config, open_sim(config, **options))
+    if name == "reference":
+        return Device(name, "predicted", config, PredictedEngine(config, **options))
+    raise DeviceError(f"there is no device {name!r}; there are {', '.join(DEVICES)}")
