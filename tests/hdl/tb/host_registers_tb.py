@@ -38,15 +38,18 @@ class Host:
                 channel.set_pause_generator(stalls(rng, p_stall))
 
     async def write(self, reg: str, value: int, name: str | None = None) -> None:
+        """Write a field, 0 to the register's others."""
         field = registers.find("host", reg, name)
         answer = await self.master.write(field.offset, (value << field.lsb).to_bytes(4, "little"))
         assert answer.resp == AxiResp.OKAY
 
     async def read(self, reg: str, name: str | None = None) -> int:
+        """Read a field (the register's first when none is named)."""
         field = registers.find("host", reg, name)
         return await self.read_word(field.offset) >> field.lsb & ((1 << field.bits) - 1)
 
     async def read_word(self, offset: int) -> int:
+        """Read one 32-bit register."""
         answer = await self.master.read(offset, 4)
         assert answer.resp == AxiResp.OKAY
         return int.from_bytes(answer.data, "little")

@@ -1,0 +1,378 @@
+"""Moves data between the host's memory buffers and the chip: AXI4 master, bounds check, one transfer queued ahead."""
+
+from amaranth import Array, C, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+from pumice.spec.descriptor import SPACE_ACTIVATIONS, SPACE_CPU_RAM, SPACE_WEIGHTS, TRANSFER
+from pumice.spec.registers import FAULT_CODES
+
+from ..layouts import word_layout
+from .buses import BUFFERS_LAYOUT, Axi4, EnginePort, RamPort, RegisterBus
+from .register_block import RegisterBlock
+
+WORD_BYTES = 8
+MEMORY_WORD_BITS = 37  # of 40-bit byte addresses
+BURST_BEATS = 16  # the longest burst of Zynq-7000's memory ports, which are AXI3
+READ_BUFFER_BEATS = 4  # cuts the path from the engine's ready to rready; bridges the change of transfers
+SOURCE_WORDS = 16  # words asked of the chip ahead: the most that `EnginePort` allows
+SIZE_8_BYTES, BURST_INCR, CACHE_NORMAL = 3, 1, 0b0011
+
+
+class BurstIssuer(wiring.Component):
+    """Splits a run of words into bursts, one every second cycle.
+
+    Bursts end at multiples of BURST_BEATS words, so that none crosses a 4 KB boundary.
+
+    Parameters
+    ----------
+    word_bits : int
+        Width of ``n_words``.
+
+    Members
+    -------
+    start : In(1)
+        Takes ``address``, ``n_words`` and ``write``; ignored unless ``idle``.
+    address : In(MEMORY_WORD_BITS)
+        First word of the run.
+    n_words : In(word_bits)
+        Length of the run, at least 1.
+    write : In(1)
+        Handed on with each burst.
+    idle : Out(1)
+        All bursts have been taken.
+    bursts : Out(stream of address, n_beats (1..BURST_BEATS), write)
+        In order.
+    """
+
+    bursts: stream.Interface
+
+    def __init__(self, word_bits: int):
+        burst = data.StructLayout({"address": MEMORY_WORD_BITS, "n_beats": range(BURST_BEATS + 1), "write": 1})
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(MEMORY_WORD_BITS),
+                "n_words": In(word_bits),
+                "write": In(1),
+                "idle": Out(1),
+                "bursts": Out(stream.Signature(burst)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        burst = self.bursts.p
+        n_words = Signal.like(self.n_words, reset_less=True)
+        room = Signal(range(BURST_BEATS + 1))
+        last = Signal(reset_less=True)
+        m.d.comb += room.eq(BURST_BEATS - burst.address % BURST_BEATS)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.idle.eq(1)
+                m.d.sync += [burst.address.eq(self.address), n_words.eq(self.n_words), burst.write.eq(self.write)]
+                with m.If(self.start):
+                    m.next = "SIZE"
+            with m.State("SIZE"):
+                m.d.sync += [last.eq(n_words <= room), burst.n_beats.eq(Mux(n_words <= room, n_words, room))]
+                m.next = "OFFER"
+            with m.State("OFFER"):
+                m.d.comb += self.bursts.valid.eq(1)
+                with m.If(self.bursts.ready):
+                    m.d.sync += [
+                        burst.address.eq(burst.address + burst.n_beats),
+                        n_words.eq(n_words - burst.n_beats),
+                    ]
+                    m.next = "SIZE"
+                    with m.If(last):
+                        m.next = "IDLE"
+        return m
+
+
+class Dma(wiring.Component):
+    """Runs TRANSFER descriptors, in order, between memory and activations, weights or soft-core RAM.
+
+    ``submit`` puts a transfer into the queue, where it is checked (3 cycles) while the one before it runs. Between two
+    reads the addresses of the second are issued while the first one's data still arrives, and the destination pauses
+    for one cycle; a transfer that follows or is a write starts after everything before it has completed.
+
+    Reads take a word a cycle, as the memory delivers and the destination accepts; any number of bursts may be
+    outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles; data may precede its
+    address. A read counts when its last word is accepted by its destination, a write when all responses are in.
+
+    Faults, after which ``submit`` is ignored until ``clear``:
+
+    bounds
+        The transfer leaves its buffer or the chip's memory, has a length of 0, an address or length that is no multiple
+        of 8, a core that does not exist, an unknown space, or writes from weights. It does not touch the bus;
+        ``fault_address`` is where it would have begun.
+    bus
+        The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written. The
+        running transfer goes on to its end, as AXI demands, but a read delivers neither the failed word nor any later
+        one. Neither it nor the queued transfer counts.
+
+    Reset it only while it is not busy: bursts cannot be taken back.
+
+    Members
+    -------
+    registers : In(RegisterBus())
+        Block ``dma``.
+    buffers : In(BUFFERS_LAYOUT)
+        Stable while busy.
+    memory : Out(Axi4())
+        INCR bursts of at most BURST_BEATS words of 8 bytes.
+    engine : Out(EnginePort(config))
+        Activations and weights.
+    ram : Out(RamPort())
+        Soft-core RAM.
+    completed : Out(16)
+        Transfers completed since clear.
+    read_bytes, write_bytes : Out(32)
+        Bytes of the data beats moved since clear, up to a fault.
+    """
+
+    memory: wiring.PureInterface
+    engine: wiring.PureInterface
+    ram: wiring.PureInterface
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "registers": In(RegisterBus()),
+                "buffers": In(BUFFERS_LAYOUT),
+                "memory": Out(Axi4()),
+                "engine": Out(EnginePort(config)),
+                "ram": Out(RamPort()),
+                "completed": Out(16),
+                "read_bytes": Out(32),
+                "write_bytes": Out(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        space_bytes = {
+            SPACE_ACTIVATIONS: self.config.activation_bytes,
+            SPACE_WEIGHTS: self.config.weight_depth * WORD_BYTES,
+            SPACE_CPU_RAM: self.config.cpu_ram_bytes,
+        }
+        word_bits = (max(space_bytes.values()) // WORD_BYTES).bit_length()
+        m.submodules.block = block = RegisterBlock("dma")
+        m.submodules.issuer = issuer = BurstIssuer(word_bits)
+        wiring.connect(m, wiring.flipped(self.registers), block.bus)
+
+        front = Signal(word_layout(TRANSFER), reset_less=True)  # the queued transfer
+        front_address = Signal(MEMORY_WORD_BITS, reset_less=True)
+        front_dropped = Signal()
+        issued = Signal()
+        queue_full, take = Signal(), Signal()
+
+        busy = Signal()  # the running transfer
+        running = Signal(
+            data.StructLayout(
+                {
+                    "write": 1,
+                    "space": 2,
+                    "core": 8,
+                    "local": word_bits,  # next word on the chip
+                    "left": word_bits,  # words not yet through the data channel
+                    "address": MEMORY_WORD_BITS,  # next word to arrive, or start of the next burst to be answered
+                }
+            ),
+            reset_less=True,
+        )
+        moving = Signal()  # running.left is not 0
+        dropped = Signal()
+        to_ask = Signal(word_bits, reset_less=True)  # words of a write not yet asked of their source
+        place = Signal(range(BURST_BEATS), reset_less=True)  # of the next write beat, counted from a burst boundary
+        n_unanswered = Signal(range((1 << word_bits) // BURST_BEATS + 2))  # write bursts sent
+        done, free = Signal(), Signal()
+        m.d.comb += [
+            done.eq(busy & ~moving & (n_unanswered == 0)),
+            free.eq(~busy | done),
+        ]
+
+        fault, fault_address = Signal(8), Signal(32, reset_less=True)
+        bounds_fault, bus_fault = Signal(), Signal()
+
+        buffer_end, local_end = Signal(33, reset_less=True), Signal(33, reset_less=True)
+        buffer_bytes, local_bytes = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        well_formed, inside = Signal(reset_less=True), Signal(reset_less=True)
+        buffer = self.buffers[front.buffer]
+        with m.FSM(name="queue") as queue:
+            m.d.comb += queue_full.eq(~queue.ongoing("EMPTY"))
+            with m.State("EMPTY"), m.If(block.submit_go & (fault == 0)):
+                m.d.sync += [front.eq(block.descriptor), front_dropped.eq(0), issued.eq(0)]
+                m.next = "ADD"
+            with m.State("ADD"):
+                m.d.sync += [
+                    front_address.eq(buffer.base[3:] + front.offset[3:]),
+                    buffer_bytes.eq(buffer.bytes),
+                    buffer_end.eq(front.offset + front.n_bytes),
+                    local_bytes.eq(Array(space_bytes.get(space, 0) for space in range(4))[front.space]),
+                    local_end.eq(front.local + front.n_bytes),
+                    well_formed.eq(
+                        ((front.local | front.offset | front.n_bytes)[:3] == 0)
+                        & (front.n_bytes != 0)
+                        & (front.core < self.config.n_cores)
+                        & ~(front.write & (front.space == SPACE_WEIGHTS))
+                    ),
+                ]
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.d.sync += inside.eq(well_formed & (buffer_end <= buffer_bytes) & (local_end <= local_bytes))
+                m.next = "READY"
+            with m.State("READY"):
+                with m.If(front_dropped & ~issued):
+                    m.next = "EMPTY"
+                with m.Elif(~inside), m.If(free):
+                    m.d.comb += bounds_fault.eq(1)
+                    m.next = "EMPTY"
+                with m.Else():
+                    m.d.comb += issuer.start.eq(~issued & (free | ~(front.write | running.write)))
+                    with m.If(issuer.start & issuer.idle):
+                        m.d.sync += issued.eq(1)
+                    with m.If(free & (issued | issuer.idle)):
+                        m.d.comb += take.eq(1)
+                        m.next = "EMPTY"
+
+        n_words = front.n_bytes[3:][:word_bits]
+        m.d.comb += [
+            issuer.address.eq(front_address),
+            issuer.n_words.eq(n_words),
+            issuer.write.eq(front.write),
+        ]
+        with m.If(done):
+            m.d.sync += busy.eq(0)
+        with m.If(take):
+            m.d.sync += [
+                busy.eq(1),
+                moving.eq(1),
+                dropped.eq(front_dropped),
+                running.write.eq(front.write),
+                running.space.eq(front.space),
+                running.core.eq(front.core),
+                running.local.eq(front.local[3:]),
+                running.left.eq(n_words),
+                running.address.eq(front_address),
+                to_ask.eq(n_words),
+            ]
+
+        # Reads: memory -> short queue -> destination.
+        axi, engine = self.memory, self.engine
+        m.submodules.arrived = arrived = SyncFIFO(width=65, depth=READ_BUFFER_BEATS)
+        failed = arrived.r_data[64]
+        deliver, accepted, received = Signal(), Signal(), Signal()
+        m.d.comb += [
+            arrived.w_data.eq(Cat(axi.rdata, axi.rresp[1])),
+            arrived.w_en.eq(axi.rvalid),
+            axi.rready.eq(arrived.w_rdy),
+            deliver.eq(moving & ~running.write & arrived.r_rdy & ~failed & ~dropped),
+            engine.activation_writes.valid.eq(deliver & (running.space == SPACE_ACTIVATIONS)),
+            engine.activation_writes.p.address.eq(Cat(C(0, 3), running.local)),
+            engine.activation_writes.p.data.eq(arrived.r_data),
+            engine.weight_writes.valid.eq(deliver & (running.space == SPACE_WEIGHTS)),
+            engine.weight_writes.p.core.eq(running.core),
+            engine.weight_writes.p.address.eq(running.local),
+            engine.weight_writes.p.data.eq(arrived.r_data),
+            self.ram.write.eq(deliver & (running.space == SPACE_CPU_RAM)),
+            self.ram.write_data.eq(arrived.r_data),
+            self.ram.address.eq(running.local),
+        ]
+        with m.Switch(running.space):
+            with m.Case(SPACE_ACTIVATIONS):
+                m.d.comb += accepted.eq(engine.activation_writes.ready)
+            with m.Case(SPACE_WEIGHTS):
+                m.d.comb += accepted.eq(engine.weight_writes.ready)
+            with m.Default():
+                m.d.comb += accepted.eq(1)
+        m.d.comb += [
+            arrived.r_en.eq(moving & ~running.write & (accepted | ~deliver)),
+            received.eq(arrived.r_en & arrived.r_rdy),
+        ]
+
+        # Writes: source -> queue -> memory. A word is asked for when the queue has room for all that are under way.
+        m.submodules.leaving = leaving = SyncFIFO(width=64, depth=SOURCE_WORDS)
+        n_ahead = Signal(range(SOURCE_WORDS + 1))  # words asked for and not yet sent
+        ask, asked, sent, answered, ram_answers = Signal(), Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            ask.eq(busy & running.write & (to_ask != 0) & (n_ahead != SOURCE_WORDS)),
+            engine.activation_reads.valid.eq(ask & (running.space == SPACE_ACTIVATIONS)),
+            engine.activation_reads.payload.eq(Cat(C(0, 3), running.local)),
+            self.ram.read.eq(ask & (running.space == SPACE_CPU_RAM)),
+            asked.eq(self.ram.read | (engine.activation_reads.valid & engine.activation_reads.ready)),
+            leaving.w_en.eq(engine.activation_data.valid | ram_answers),
+            leaving.w_data.eq(Mux(ram_answers, self.ram.read_data, engine.activation_data.payload)),
+            axi.wvalid.eq(leaving.r_rdy),
+            axi.wdata.eq(leaving.r_data),
+            axi.wstrb.eq(~0),
+            axi.wlast.eq((place == BURST_BEATS - 1) | (running.left == 1)),
+            leaving.r_en.eq(axi.wready),
+            sent.eq(axi.wvalid & axi.wready),
+            axi.bready.eq(1),
+            answered.eq(axi.bvalid),
+        ]
+        m.d.sync += [
+            ram_answers.eq(self.ram.read),
+            n_ahead.eq(n_ahead + asked - sent),
+            n_unanswered.eq(n_unanswered + (sent & axi.wlast) - answered),
+        ]
+        with m.If(asked):
+            m.d.sync += to_ask.eq(to_ask - 1)
+        with m.If(take):
+            m.d.sync += place.eq(front_address)
+        with m.Elif(sent):
+            m.d.sync += place.eq(place + 1)
+
+        with m.If(received | asked):
+            m.d.sync += running.local.eq(running.local + 1)
+        with m.If(received | sent):
+            m.d.sync += [running.left.eq(running.left - 1), moving.eq(running.left != 1)]
+        with m.If(received):
+            m.d.sync += running.address.eq(running.address + 1)
+        with m.If(answered):
+            m.d.sync += running.address.eq(Cat(C(0, 4), running.address[4:] + 1))
+
+        burst = issuer.bursts.p
+        for prefix, write in (("ar", 0), ("aw", 1)):
+            m.d.comb += [
+                getattr(axi, f"{prefix}valid").eq(issuer.bursts.valid & (burst.write == write)),
+                getattr(axi, f"{prefix}addr").eq(Cat(C(0, 3), burst.address)),
+                getattr(axi, f"{prefix}len").eq(burst.n_beats - 1),
+                getattr(axi, f"{prefix}size").eq(SIZE_8_BYTES),
+                getattr(axi, f"{prefix}burst").eq(BURST_INCR),
+                getattr(axi, f"{prefix}cache").eq(CACHE_NORMAL),
+                getattr(axi, f"{prefix}prot").eq(0),
+            ]
+        m.d.comb += issuer.bursts.ready.eq(Mux(burst.write, axi.awready, axi.arready))
+
+        clear = block.clear_clear
+        m.d.comb += [
+            bus_fault.eq(~dropped & ((received & failed) | (answered & axi.bresp[1]))),
+            block.status_queue_full.eq(queue_full),
+            block.status_busy.eq(queue_full | busy),
+            block.status_fault.eq(fault),
+            block.completed_n.eq(self.completed),
+            block.fault_address_value.eq(fault_address),
+        ]
+        with m.If(clear):
+            m.d.sync += fault.eq(0)
+        with m.If(bounds_fault):
+            m.d.sync += [fault.eq(FAULT_CODES["bounds"]), fault_address.eq(Cat(C(0, 3), front_address))]
+        with m.If(bus_fault):
+            m.d.sync += [
+                fault.eq(FAULT_CODES["bus"]),
+                fault_address.eq(Cat(C(0, 3), running.address)),
+                front_dropped.eq(1),
+                dropped.eq(1),
+            ]
+        counts = ~dropped & ~bus_fault
+        for counter, step in (
+            (self.completed, done & ~dropped),
+            (self.read_bytes, (received & counts) << 3),
+            (self.write_bytes, (sent & counts) << 3),
+        ):
+            m.d.sync += counter.eq(Mux(clear, 0, counter) + step)
+        return m
