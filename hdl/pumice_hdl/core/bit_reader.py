@@ -77,9 +77,10 @@ class BitReader(wiring.Component):
         in_word, word = position[:6], position[6:]
         m.d.comb += self.available.eq(covered & filled & ~aligning)
         with m.If(aligning):
-            with m.If(~filled | (in_word == 0)):
+            with m.If(in_word == 0):
                 m.d.sync += aligning.eq(0)
             with m.Elif(covered):
+                # Before the window is filled, this is where `ahead` stands already.
                 # Two chunks are there from `ahead` on, so the next word, at most 64 bits away, is not behind `written`.
                 m.d.sync += [aligning.eq(0), filled.eq(0), ahead.eq(Cat(in_word & 0, word + 1))]
         with m.Elif(covered & ~filled):

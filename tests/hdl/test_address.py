@@ -1,0 +1,91 @@
+"""Address generator against the definition of a position in `pumice.spec.descriptor`."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from pumice.spec.config import TINY, Z7020, EngineConfig
+from pumice_hdl.core.address import AddressGenerator
+
+SEED = 5
+LARGEST = EngineConfig(name="LARGEST", n_cores=1, n_lanes=64, bank_depth=1 << 15, weight_depth=256, max_taps=1023)
+
+
+def random_row(rng, n_channels, n_positions):
+    """Advances (1..32, at most ``n_channels``) of a row that ends before ``n_positions``."""
+    advances, position = [], -1
+    longest = min(32, n_channels)
+    favoured = int(rng.integers(1, longest + 1))
+    while True:
+        advance = int(rng.choice([1, longest, favoured, rng.integers(1, longest + 1)]))
+        position += advance
+        if position >= n_positions:
+            return advances
+        advances.append(advance)
+
+
+@pytest.mark.parametrize("config", [TINY, Z7020, LARGEST], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    ("flat", "n_channels", "n_taps"),
+    [(0, 1, 128), (0, 2, 9), (0, 31, 9), (0, 32, 9), (0, 33, 3), (0, 65535, 2), (1, 128, 128), (1, 3, 3), (0, 7, 1)],
+)
+def test_addresses_match_the_definition(config, flat, n_channels, n_taps):
+    """Rows back to back and with pauses; addresses come ``latency`` cycles after their terms."""
+    dut = AddressGenerator(config)
+    rng = np.random.default_rng(SEED)
+    size = config.activation_bytes
+    taps = rng.integers(0, size, n_taps).tolist()
+    pitch = int(rng.integers(1 << 32))
+    n_positions = n_channels if flat else n_channels * n_taps
+    schedule, expected = [], []  # cycles with a term or None
+    while len(expected) < 400:
+        row_base, tile_position = rng.integers(0, size, 2).tolist()
+        advances = random_row(rng, n_channels, n_positions)
+        if n_channels == 65535 and len(expected) < 200:  # steps of up to 32 take long to get to the second tap
+            advances = [32] * 2047 + [31, 1, 5]
+        position = -1
+        for i, advance in enumerate(advances):
+            position += advance
+            tap, channel = (position, 0) if flat else divmod(position, n_channels)
+            term = {
+                "advance": advance - 1,
+                "weight": int(rng.integers(-128, 128)),
+                "first": int(i == 0),
+                "last": int(i == len(advances) - 1),
+            }
+            while rng.random() < 0.2:
+                schedule.append(None)
+                expected.append(None)
+            schedule.append((term, row_base, tile_position))
+            address = (row_base + taps[tap] + channel * pitch + tile_position) % size
+            expected.append((address, term["weight"], term["first"], term["last"]))
+    got = []
+
+    async def bench(ctx):
+        ctx.set(dut.layer, {"flat": flat, "n_channels": n_channels, "channel_pitch": pitch})
+        for i in range(0, n_taps, 2):
+            pair = [*taps[i : i + 2], 0][:2]
+            ctx.set(dut.taps, {"pair": i // 2, "offsets": pair})
+            ctx.set(dut.taps_valid, 1)
+            await ctx.tick()
+        ctx.set(dut.taps_valid, 0)
+        ctx.set(dut.taps, {"pair": 0, "offsets": [1, 2]})
+        for cycle in range(len(schedule) + dut.latency):
+            now = schedule[cycle] if cycle < len(schedule) else None
+            ctx.set(dut.term_valid, int(now is not None))
+            if now:
+                ctx.set(dut.term, now[0])
+                ctx.set(dut.row_base, now[1])
+                ctx.set(dut.position, now[2])
+            else:
+                ctx.set(dut.term, {"advance": int(rng.integers(32)), "first": int(rng.integers(2))})
+            if cycle >= dut.latency:
+                outputs = tuple(ctx.get(s) for s in (dut.address, dut.weight, dut.first, dut.last))
+                got.append(outputs if ctx.get(dut.valid) else None)
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert len(got) == len(expected)
+    assert got == expected, f"seed {SEED}"
