@@ -6,7 +6,7 @@ because numpy multiplies float matrices many times faster than integer ones; the
 What a network returns
 ----------------------
 ``output_raw`` is the output tensor in the integers that the model file defines for it: after a `Softmax`, its
-probabilities quantised to the output tensor's scale and zero point. ``output`` is the same in real numbers, `dequantise`.
+probabilities quantised to the output tensor's scale and zero point. ``output`` is the same dequantised, float32.
 """
 
 from collections.abc import Callable, Iterator
