@@ -32,6 +32,8 @@ class LayerCounters(wiring.Component):
         The entry, four words.
     busy : Out(1)
         The entry is not yet in place.
+    written : Out(1)
+        Pulse: the entry is in place from the next cycle on.
     """
 
     def __init__(self, config: EngineConfig):
@@ -45,6 +47,7 @@ class LayerCounters(wiring.Component):
                 "complete": In(1),
                 "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
                 "busy": Out(1),
+                "written": Out(1),
             }
         )
 
@@ -79,6 +82,7 @@ class LayerCounters(wiring.Component):
             self.log.p.address.eq(address),
             self.log.p.data.eq(words[:64]),
             self.busy.eq(complete | (words_left != 0)),
+            self.written.eq(self.log.ready & (words_left == 1)),
         ]
         with m.If(self.log.valid & self.log.ready):
             m.d.sync += [words.eq(words[64:]), words_left.eq(words_left - 1), address.eq(address + 1)]

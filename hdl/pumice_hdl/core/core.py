@@ -1,0 +1,163 @@
+"""A core: its own weights and activation banks, one non-zero a cycle to all lanes."""
+
+from amaranth import Module, Mux, unsigned
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+from pumice.spec.formats import FORMATS
+
+from ..decoders import DECODERS
+from ..layouts import LAYER_LAYOUT, bank_write_layout, row_context_layout, row_result_layout
+from ..pipeline import delayed
+from .address import AddressGenerator
+from .banks import ActivationBanks
+from .bit_reader import BitReader
+from .drain import Drain
+from .fetch import SegmentFetch
+from .mac import MacArray
+from .row_issue import RESULT_CREDITS, Activity, RowIssue
+from .tile_walker import TileWalker
+from .weight_memory import WeightMemory, WeightWritePort
+
+
+class Core(wiring.Component):
+    """Runs its rows of a layer on ``n_lanes`` lanes.
+
+    From ``start`` the front end reads the segment of ``front``; from ``enable`` on it issues steps. Results come out in
+    table order, tile by tile. Latency from a row's last step to its result: ``result_latency`` cycles.
+
+    Members
+    -------
+    front, back : In(LAYER_LAYOUT)
+        Layer that is read for and issued, layer whose rows drain. ``front`` may change once ``idle``, ``back`` once
+        ``idle`` and ``drained``.
+    start, enable : In(1)
+        See `RowIssue`.
+    weights : In(WeightWritePort(config))
+        Writes to the weight memory.
+    banks : In(bank_write_layout(config))
+        Writes to the activation banks.
+    peek : In(stream of byte addresses)
+        Reads of activations; they take a cycle in which no term passes, and hold the issue until they have it.
+    peeked, peeked_valid : Out
+        Eight bytes from the address, in order.
+    results : Out(stream of row_result_layout(config))
+    idle, drained, activity, nonzero : Out
+        See `RowIssue`.
+    """
+
+    front: LAYER_LAYOUT
+    back: LAYER_LAYOUT
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "front": In(LAYER_LAYOUT),
+                "back": In(LAYER_LAYOUT),
+                "start": In(1),
+                "enable": In(1),
+                "weights": In(WeightWritePort(config)),
+                "banks": In(bank_write_layout(config)),
+                "peek": In(stream.Signature(unsigned(config.address_bits))),
+                "peeked": Out(64),
+                "peeked_valid": Out(1),
+                "results": Out(stream.Signature(row_result_layout(config))),
+                "idle": Out(1),
+                "drained": Out(1),
+                "activity": Out(Activity),
+                "nonzero": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.memory = memory = WeightMemory(config)
+        m.submodules.fetch = fetch = SegmentFetch(config)
+        m.submodules.bits = bits = BitReader()
+        m.submodules.walker = walker = TileWalker(config)
+        m.submodules.issue = issue = RowIssue(config)
+        m.submodules.addresses = addresses = AddressGenerator(config)
+        m.submodules.banks = banks = ActivationBanks(config)
+        m.submodules.macs = macs = MacArray(config)
+        m.submodules.contexts = contexts = fifo.SyncFIFO(width=row_context_layout(config).size, depth=RESULT_CREDITS)
+        m.submodules.drain = drain = Drain(config)
+
+        # Weight memory to issue.
+        wiring.connect(m, wiring.flipped(self.weights), memory.write)
+        wiring.connect(m, fetch.words, bits.words)
+        wiring.connect(m, fetch.headers, issue.headers)
+        wiring.connect(m, walker.tiles, issue.tiles)
+        m.d.comb += [
+            memory.address.eq(fetch.memory_address),
+            fetch.memory_data.eq(memory.data),
+            fetch.start.eq(self.start),
+            fetch.segment.eq(self.front.segment),
+            bits.restart.eq(self.start),
+            bits.take.eq(issue.take),
+            bits.align.eq(issue.align),
+            walker.start.eq(self.start),
+            walker.layer.eq(self.front),
+            issue.start.eq(self.start),
+            issue.enable.eq(self.enable),
+            issue.loaded.eq(fetch.loaded),
+            issue.n_rows.eq(fetch.n_rows),
+            issue.available.eq(bits.available),
+            self.idle.eq(issue.idle),
+            self.drained.eq(issue.drained),
+            self.activity.eq(issue.activity),
+            self.nonzero.eq(issue.nonzero),
+        ]
+        with m.Switch(self.front.format):
+            for name, decoder_class in DECODERS.items():
+                m.submodules[f"{name}_decoder"] = decoder = decoder_class()
+                m.d.comb += [decoder.window.eq(bits.window), decoder.first.eq(issue.first)]
+                with m.Case(FORMATS[name].code):
+                    m.d.comb += [
+                        issue.step.eq(decoder.step),
+                        bits.n_bits.eq(decoder.n_bits),
+                        decoder.take.eq(issue.take),
+                    ]
+
+        # Issue to accumulators: fixed delays, nothing waits.
+        m.d.comb += [
+            addresses.layer.eq(self.front),
+            addresses.taps.eq(fetch.taps),
+            addresses.taps_valid.eq(fetch.taps_valid),
+            addresses.term.eq(issue.term),
+            addresses.term_valid.eq(issue.term_valid),
+            addresses.row_base.eq(issue.row_base),
+            addresses.position.eq(issue.position),
+            issue.hold.eq(self.peek.valid),
+            self.peek.ready.eq(~addresses.valid),
+            banks.address.eq(Mux(addresses.valid, addresses.address, self.peek.payload)),
+            banks.write.eq(self.banks),
+            macs.vector.eq(banks.vector),
+            macs.max.eq(self.back.max),
+            self.peeked.eq(banks.vector.as_value()[:64]),
+        ]
+
+        m.d.comb += [
+            macs.weight.eq(delayed(m, addresses.weight, banks.latency)),
+            macs.first.eq(delayed(m, addresses.first, banks.latency)),
+            macs.last.eq(delayed(m, addresses.last, banks.latency)),
+            macs.valid.eq(delayed(m, addresses.valid, banks.latency, reset_less=False)),
+            self.peeked_valid.eq(delayed(m, self.peek.valid & self.peek.ready, banks.latency, reset_less=False)),
+        ]
+
+        # Accumulators to results.
+        m.d.comb += [
+            contexts.w_en.eq(issue.contexts.valid),
+            contexts.w_data.eq(issue.contexts.payload),
+            issue.contexts.ready.eq(contexts.w_rdy),
+            drain.contexts.valid.eq(contexts.r_rdy),
+            drain.contexts.payload.eq(contexts.r_data),
+            contexts.r_en.eq(drain.contexts.ready),
+            drain.layer.eq(self.back),
+            drain.accumulators.eq(macs.accumulators),
+            drain.done.eq(macs.done),
+            issue.result_taken.eq(drain.taken),
+        ]
+        wiring.connect(m, drain.results, wiring.flipped(self.results))
+        return m

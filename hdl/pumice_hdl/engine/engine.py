@@ -1,0 +1,110 @@
+"""The engine: cores, the write bus they share, and the control of layers."""
+
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+from pumice.spec.descriptor import LAYER
+
+from ..core.core import Core
+from ..core.row_issue import Activity
+from ..system.buses import LOG_WRITE_LAYOUT, EnginePort, RegisterBus
+from ..system.register_block import RegisterBlock
+from .counters import LayerCounters
+from .sequencer import LayerSequencer
+from .write_bus import WriteBus
+
+
+class Engine(wiring.Component):
+    """Runs layers that the soft core describes on weights and activations that the DMA brings.
+
+    Members
+    -------
+    registers : In(RegisterBus())
+        Block ``engine`` with the LAYER descriptor.
+    memories : In(EnginePort(config))
+        The DMA's access to activations and weights. Transfers and layers may overlap; keeping them off each other's
+        data is the command list's business.
+    log : Out(stream of LOG_WRITE_LAYOUT)
+        Log entries on their way to soft-core RAM.
+    completed : Out(16)
+        Layers completed since ``clear``, results readable and log entry in place.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "registers": In(RegisterBus()),
+                "memories": In(EnginePort(config)),
+                "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
+                "completed": Out(16),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.registers = registers = RegisterBlock("engine")
+        m.submodules.sequencer = sequencer = LayerSequencer()
+        m.submodules.counters = counters = LayerCounters(config)
+        m.submodules.write_bus = write_bus = WriteBus(config)
+        cores = []
+        for i in range(config.n_cores):
+            m.submodules[f"core_{i}"] = core = Core(config)
+            cores.append(core)
+
+        wiring.connect(m, wiring.flipped(self.registers), registers.bus)
+        m.d.comb += [getattr(sequencer.queued, f.name).eq(getattr(registers.descriptor, f.name)) for f in LAYER.fields]
+        m.d.comb += [
+            sequencer.submit.eq(registers.submit_go),
+            registers.status_queue_full.eq(sequencer.queue_full),
+            registers.status_busy.eq(sequencer.busy),
+            registers.completed_n.eq(self.completed),
+        ]
+
+        all_idle, all_drained = 1, 1
+        for i, core in enumerate(cores):
+            wiring.connect(m, core.results, write_bus.results[i])
+            m.d.comb += [
+                core.front.eq(sequencer.front),
+                core.back.eq(sequencer.back),
+                core.start.eq(sequencer.start),
+                core.enable.eq(sequencer.enable),
+                core.banks.eq(write_bus.banks),
+                core.weights.enable.eq(self.memories.weight_writes.valid & (self.memories.weight_writes.p.core == i)),
+                core.weights.address.eq(self.memories.weight_writes.p.address),
+                core.weights.data.eq(self.memories.weight_writes.p.data),
+                counters.activities[i].eq(core.activity),
+                counters.nonzeros[i].eq(core.nonzero),
+            ]
+            with m.If(sequencer.ahead):  # what the front ends do now belongs to the next layer
+                m.d.comb += counters.activities[i].eq(Activity.FINISH)
+            all_idle &= core.idle
+            all_drained &= core.drained
+
+        wiring.connect(m, wiring.flipped(self.memories.activation_writes), write_bus.activation_writes)
+        wiring.connect(m, wiring.flipped(self.memories.activation_reads), cores[0].peek)
+        wiring.connect(m, counters.log, wiring.flipped(self.log))
+        m.d.comb += [
+            self.memories.weight_writes.ready.eq(1),
+            self.memories.activation_data.payload.eq(cores[0].peeked),
+            self.memories.activation_data.valid.eq(cores[0].peeked_valid),
+            write_bus.layer.eq(sequencer.back),
+            sequencer.cores_idle.eq(all_idle),
+            sequencer.rows_drained.eq(all_drained),
+            sequencer.bus_idle.eq(write_bus.idle),
+            sequencer.counters_busy.eq(counters.busy),
+            counters.active.eq(sequencer.busy),
+            counters.tag.eq(sequencer.back.tag),
+            counters.complete.eq(sequencer.complete),
+        ]
+        # The gap filler begins once `back` is in place.
+        m.d.sync += write_bus.go.eq(sequencer.go)
+
+        # A layer counts once its log entry is in place.
+        with m.If(registers.clear_clear):
+            m.d.sync += self.completed.eq(0)
+        with m.Elif(counters.written):
+            m.d.sync += self.completed.eq(self.completed + 1)
+        return m

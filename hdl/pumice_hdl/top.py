@@ -1,0 +1,64 @@
+"""The whole system: host registers, soft core, DMA and engine between two AXI ports."""
+
+from amaranth import Module, ResetInserter
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+
+from .engine.engine import Engine
+from .system.buses import Axi4, Axi4Lite
+from .system.dma import Dma
+from .system.host_registers import HostRegisters
+from .system.soft_core import SoftCore
+
+
+class System(wiring.Component):
+    """What a board instantiates.
+
+    Parameters
+    ----------
+    firmware : bytes
+        Initial contents of the soft core's RAM.
+
+    Members
+    -------
+    host : In(Axi4Lite())
+        Block ``host`` of `pumice.spec.registers`.
+    memory : Out(Axi4())
+        The DMA's way to memory.
+    interrupt : Out(1)
+        Level; cleared by ``interrupt_clear``.
+    """
+
+    def __init__(self, config: EngineConfig, firmware: bytes):
+        self.config = config
+        self.firmware = firmware
+        super().__init__({"host": In(Axi4Lite()), "memory": Out(Axi4()), "interrupt": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.host_registers = host = HostRegisters(self.config)
+        # reset.hold restarts everything but the host's own registers.
+        hold = ResetInserter(host.hold)
+        soft_core, dma, engine = SoftCore(self.config, self.firmware), Dma(self.config), Engine(self.config)
+        m.submodules.soft_core = hold(soft_core)
+        m.submodules.dma = hold(dma)
+        m.submodules.engine = hold(engine)
+
+        wiring.connect(m, wiring.flipped(self.host), host.host)
+        wiring.connect(m, dma.memory, wiring.flipped(self.memory))
+        wiring.connect(m, soft_core.mailbox, host.mailbox)
+        wiring.connect(m, soft_core.dma, dma.registers)
+        wiring.connect(m, soft_core.engine, engine.registers)
+        wiring.connect(m, dma.engine, engine.memories)
+        wiring.connect(m, dma.ram, soft_core.ram)
+        wiring.connect(m, engine.log, soft_core.log)
+        m.d.comb += [
+            dma.buffers.eq(host.buffers),
+            host.layers.eq(engine.completed),
+            host.transfers.eq(dma.completed),
+            host.read_bytes.eq(dma.read_bytes),
+            host.write_bytes.eq(dma.write_bytes),
+            self.interrupt.eq(host.interrupt),
+        ]
+        return m
