@@ -6,10 +6,14 @@ verilates nothing. Builds happen in a temporary folder that is renamed when comp
 """
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import pumice.spec
@@ -30,24 +34,27 @@ def build_board(config: EngineConfig, *, trace: bool = False) -> Path:
     """Shared library of the whole system in ``config`` on the simulated board; built when it is not there yet.
 
     The first build of a configuration takes a minute or more, later calls a few milliseconds.
-    """
-    import pumice_hdl
 
-    folders = [Path(pumice_hdl.__file__).parent, Path(pumice.spec.__file__).parent, Path(__file__).parent]
-    sources = [f for folder in [*folders, ROOT / "firmware"] for f in sorted(folder.rglob("*")) if f.is_file()]
-    contents = [f.read_bytes() for f in sources if f.suffix != ".pyc"]
-    key = cache_folder() / "keys" / _digest([repr((config, trace, tool_versions())).encode(), *contents])
+    Raises
+    ------
+    ImportError
+        What building needs is not installed.
+    RuntimeError
+        A tool failed; the message holds what it said.
+    """
+    key = _source_key(config, trace)
     if key.exists() and (library := cache_folder() / key.read_text() / LIBRARY).exists():
         return library
 
-    from amaranth.back import verilog
-    from pumice_hdl.top import System
+    from pumice_hdl.system.soft_core import verilog_source
 
-    from .firmware import build_firmware
-
-    system = System(config, build_firmware())
-    library = build_library(config.name, verilog.convert(system, name=TOP, emit_src=False), trace=trace)
-    _write_once(key, library.parent.name)
+    command = [sys.executable, "-m", "pumice_sim.elaborate", json.dumps(asdict(config))]
+    elaboration = subprocess.run(command, capture_output=True, text=True, check=False)
+    if elaboration.returncode:
+        raise RuntimeError(f"elaborating {config.name} failed:\n{elaboration.stderr}")
+    library = build_library(config.name, elaboration.stdout, (verilog_source(),), trace=trace)
+    if key == _source_key(config, trace):  # else the sources have changed meanwhile
+        _write_whole(key, library.parent.name)
     return library
 
 
@@ -64,20 +71,31 @@ def build_library(name: str, verilog: str, sources: tuple[Path, ...] = (), *, tr
             (build / f"{TOP}.v").write_text(verilog)
             verilate(build / f"{TOP}.v", sources, build / LIBRARY, trace=trace)
             shutil.rmtree(build / "obj")
-            if not (folder / LIBRARY).exists():
-                _rename(build, folder)
+            _rename(build, folder)
     return folder / LIBRARY
 
 
+def _source_key(config: EngineConfig, trace: bool) -> Path:
+    """Where the name of the folder is kept that was built from the present sources."""
+    import pumice_hdl
+
+    folders = [Path(pumice_hdl.__file__).parent, Path(pumice.spec.__file__).parent, Path(__file__).parent]
+    sources = [f for folder in [*folders, ROOT / "firmware"] for f in sorted(folder.rglob("*")) if f.is_file()]
+    contents = [f.read_bytes() for f in sources if f.suffix != ".pyc"]
+    return cache_folder() / "keys" / _digest([repr((config, trace, tool_versions())).encode(), *contents])
+
+
 def _rename(build: Path, folder: Path) -> None:
+    """Put a finished build in its place, unless another builder was first."""
     try:
         build.rename(folder)
-    except OSError:  # another builder was first
+    except OSError:
         if not (folder / LIBRARY).exists():
             raise
 
 
-def _write_once(path: Path, text: str) -> None:
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that others see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(text)
