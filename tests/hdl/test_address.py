@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from pumice.spec.config import TINY, Z7020, EngineConfig
+from pumice.spec.config import TINY, EngineConfig
 from pumice_hdl.core.address import AddressGenerator
 
 SEED = 5
@@ -23,7 +23,7 @@ def random_row(rng, n_channels, n_positions):
         advances.append(advance)
 
 
-@pytest.mark.parametrize("config", [TINY, Z7020, LARGEST], ids=lambda c: c.name)
+@pytest.mark.parametrize("config", [TINY, LARGEST], ids=lambda c: c.name)
 @pytest.mark.parametrize(
     ("flat", "n_channels", "n_taps"),
     [(0, 1, 128), (0, 2, 9), (0, 31, 9), (0, 32, 9), (0, 33, 3), (0, 65535, 2), (1, 128, 128), (1, 3, 3), (0, 7, 1)],

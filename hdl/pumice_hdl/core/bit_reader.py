@@ -1,6 +1,6 @@
 """Bit reader: turns stream words into the bits a decoder asks for."""
 
-from amaranth import Array, Cat, Module, Signal
+from amaranth import Array, Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import WEIGHT_WORD_BITS
@@ -77,12 +77,11 @@ class BitReader(wiring.Component):
         in_word, word = position[:6], position[6:]
         m.d.comb += self.available.eq(covered & filled & ~aligning)
         with m.If(aligning):
-            with m.If(in_word == 0):
-                m.d.sync += aligning.eq(0)
-            with m.Elif(covered):
-                # Before the window is filled, this is where `ahead` stands already.
-                # Two chunks are there from `ahead` on, so the next word, at most 64 bits away, is not behind `written`.
-                m.d.sync += [aligning.eq(0), filled.eq(0), ahead.eq(Cat(in_word & 0, word + 1))]
+            # A word's halves enter the ring in neighbouring cycles, so all of the current word is there and `ahead`
+            # does not overtake `written`. With the window not filled yet, `ahead` stands on the right place already.
+            m.d.sync += aligning.eq(0)
+            with m.If(in_word != 0):
+                m.d.sync += [filled.eq(0), ahead.eq(Cat(Const(0, 6), word + 1))]
         with m.Elif(covered & ~filled):
             m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + WINDOW_BITS)]
         with m.Elif(self.take):
