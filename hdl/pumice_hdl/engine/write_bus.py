@@ -1,0 +1,132 @@
+"""The one way into the activation memories of all cores."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+
+from ..core.rotator import Rotator
+from ..layouts import LAYER_LAYOUT, bank_write_layout, row_result_layout, vector_write_layout
+from ..pipeline import delayed
+from ..system.buses import activation_write_layout
+from .gaps import GapFiller
+from .store import StoreUnit
+
+TURNS = 16
+"""Cycles in which a waiting DMA write and a waiting gap write each go first once."""
+
+
+class WriteBus(wiring.Component):
+    """Merges row results, DMA writes and gaps into one bank write a cycle, broadcast to all cores.
+
+    The cores' results share the store unit round robin. Its writes come before the DMA's, and these before the gap
+    filler's; but each of the two goes first in one cycle of `TURNS`. Writes of one source reach the banks in order.
+
+    Members
+    -------
+    results : In(stream of row_result_layout(config)).array(config.n_cores)
+        Rows of each core, see `Drain`.
+    activation_writes : In(stream of activation_write_layout(config))
+        From the DMA.
+    go : In(1)
+        Pulse: fill the gaps of ``layer``; while ``idle``, or at least not before the previous layer's gaps are filled.
+    layer : In(LAYER_LAYOUT)
+        Back descriptor: must hold from the cycle after ``go`` until ``idle``.
+    banks : Out(bank_write_layout(config))
+        For `ActivationBanks.write`; ``enable`` is 0 in a cycle without a write.
+    idle : Out(1)
+        Nothing waits at an input and nothing is under way: every write is seen by a read of this cycle. Low from the
+        cycle after ``go`` while gaps are being filled.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from taking a DMA write to ``banks``; `StoreUnit.latency` more from taking a result.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        self._rotator = Rotator(config.n_lanes, lane_bits=9)
+        self.latency = 1 + self._rotator.latency
+        super().__init__(
+            {
+                "results": In(stream.Signature(row_result_layout(config))).array(config.n_cores),
+                "activation_writes": In(stream.Signature(activation_write_layout(config))),
+                "go": In(1),
+                "layer": In(LAYER_LAYOUT),
+                "banks": Out(bank_write_layout(config)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lane_bits = self.config.n_lanes.bit_length() - 1
+        m.submodules.store = store = StoreUnit(self.config)
+        m.submodules.gaps = gaps = GapFiller(self.config)
+        m.submodules.rotator = rotator = self._rotator
+        m.d.comb += [store.layer.eq(self.layer), gaps.layer.eq(self.layer), gaps.go.eq(self.go)]
+        self._merge_results(m, store.results)
+        dma_write = Signal(vector_write_layout(self.config))
+        m.d.comb += [
+            dma_write.address.eq(self.activation_writes.payload.address),
+            dma_write.stop.eq(8),
+            *(dma_write.data[i].eq(self.activation_writes.payload.data.word_select(i, 8)) for i in range(8)),
+        ]
+
+        # The sources take turns in front of a pipeline that never stalls.
+        turn = Signal(range(TURNS))
+        take_store, take_dma, take_gap = Signal(), Signal(), Signal()
+        store_waits, dma_waits, gap_waits = store.writes.valid, self.activation_writes.valid, gaps.writes.valid
+        m.d.sync += turn.eq(turn + 1)
+        m.d.comb += [
+            take_gap.eq(gap_waits & ((turn == TURNS // 2) | ~(store_waits | dma_waits))),
+            take_dma.eq(dma_waits & ~take_gap & ((turn == 0) | ~store_waits)),
+            take_store.eq(store_waits & ~take_gap & ~take_dma),
+            store.writes.ready.eq(take_store),
+            self.activation_writes.ready.eq(take_dma),
+            gaps.writes.ready.eq(take_gap),
+        ]
+        write = Signal(vector_write_layout(self.config), reset_less=True)
+        with m.If(take_gap):
+            m.d.sync += write.eq(gaps.writes.payload)
+        with m.Elif(take_dma):
+            m.d.sync += write.eq(dma_write)
+        with m.Else():
+            m.d.sync += write.eq(store.writes.payload)
+        under_way = Signal(self.latency)  # one bit a stage
+        m.d.sync += under_way.eq(Cat(take_store | take_dma | take_gap, under_way))
+
+        # Lane i goes to bank (address + i) % n_lanes; whether it is written travels with it.
+        first_bank, row = write.address[:lane_bits], write.address[lane_bits:]
+        for i, lane in enumerate(rotator.vector):
+            m.d.comb += lane.eq(Cat(write.data[i], under_way[0] & (write.start <= i) & (i < write.stop)))
+        m.d.comb += [
+            rotator.amount.eq(-first_bank),
+            self.banks.row.eq(delayed(m, row, rotator.latency)),
+            self.banks.next_row.eq(delayed(m, (row + 1)[: len(row)], rotator.latency)),
+            self.banks.wrap.eq(delayed(m, Cat(b < first_bank for b in range(self.config.n_lanes)), rotator.latency)),
+            *(self.banks.data[b].eq(lane[:8]) for b, lane in enumerate(rotator.rotated)),
+            self.banks.enable.eq(Cat(lane[8] for lane in rotator.rotated)),
+        ]
+        waiting = Cat(dma_waits, store.busy, gaps.busy, (results.valid for results in self.results))
+        m.d.comb += self.idle.eq(~(waiting.any() | under_way.any()))
+        return m
+
+    def _merge_results(self, m: Module, merged) -> None:
+        """Round robin; the choice moves on when the chosen core's result is taken or it has none."""
+        n_cores = self.config.n_cores
+        chosen = Signal(range(max(2, n_cores)))
+        with m.Switch(chosen):
+            for core, results in enumerate(self.results):
+                with m.Case(core):
+                    m.d.comb += [
+                        merged.valid.eq(results.valid),
+                        merged.payload.eq(results.payload),
+                        results.ready.eq(merged.ready),
+                    ]
+                    with m.If(~merged.valid | merged.ready):
+                        for distance in reversed(range(1, n_cores)):  # the nearest one wins
+                            other = (core + distance) % n_cores
+                            with m.If(self.results[other].valid):
+                                m.d.sync += chosen.eq(other)
