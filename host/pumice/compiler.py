@@ -55,7 +55,7 @@ def compile_graph(
     operations, stored = drop_dead(lowered, tensors, graph.input, network_output)
     if not operations:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
-    planes = lay_out(operations, tensors, phases, stored)
+    planes = lay_out(operations, tensors, phases, stored, graph.input)
     plan = Plan(
         planes=planes,
         addresses=place(operations, planes, graph.input, network_output, config.activation_bytes),

@@ -28,7 +28,7 @@ class GraphBuilder:
         relu=True,
         silent=(),
     ) -> str:
-        """A convolution; rows in ``silent`` have no weights and make the zero point. ``gain`` scales the multipliers."""
+        """A convolution; rows in ``silent`` make the zero point without weights; ``gain`` scales the multipliers."""
         height, width, n_in = self.tensors[source].shape
         window = self._window((height, width), kernel, stride, dilation, pad)
         shape = (n_out, *kernel, n_in // groups)
@@ -57,13 +57,16 @@ class GraphBuilder:
         return output
 
     def depthwise(self, source: str, kernel=(3, 3), **options) -> str:
+        """A depthwise convolution."""
         n_channels = self.tensors[source].shape[2]
         return self.conv(source, n_channels, kernel, groups=n_channels, **options)
 
     def dense(self, source: str, n_out: int, **options) -> str:
+        """A fully connected layer: its kernel is the whole map."""
         return self.conv(source, n_out, self.tensors[source].shape[:2], pad="valid", **options)
 
     def pool(self, source: str, mode: str, kernel=(2, 2), *, stride=(2, 2), pad="valid") -> str:
+        """A pool; ``mode`` is ``average`` or ``max``."""
         tensor = self.tensors[source]
         window = self._window(tensor.shape[:2], kernel, stride, (1, 1), pad)
         shape = (*window.output_size(*tensor.shape[:2]), tensor.shape[2])
@@ -73,11 +76,13 @@ class GraphBuilder:
         return output
 
     def add(self, a: str, b: str) -> str:
+        """The sum of two tensors."""
         output = self._add_tensor("add", self.tensors[a].shape)
         self.layers.append(Add(name=output, inputs=(a, b), output=output))
         return output
 
     def build(self, output: str) -> Graph:
+        """The network so far; it returns ``output``."""
         return Graph(
             name="random",
             tensors=self.tensors,
@@ -110,3 +115,40 @@ class GraphBuilder:
             pad_left=left,
             pad_right=right,
         )
+
+
+def random_graph(rng: np.random.Generator) -> Graph:
+    """A random chain of up to eight layers with shortcuts, on a map of up to 14 x 14 x 6."""
+    b = GraphBuilder(rng, (*rng.integers(1, 15, 2), rng.integers(1, 7)))
+    name, made = "input", ["input"]
+    for _ in range(rng.integers(1, 9)):
+        name = made[-1] if rng.random() < 0.85 else made[rng.integers(len(made))]
+        height, width, n_in = b.tensors[name].shape
+        twins = [other for other in made if b.tensors[other].shape == b.tensors[name].shape]
+        kernel = tuple(map(int, rng.integers(1, 4, 2)))
+        pad = "same" if height < kernel[0] or width < kernel[1] or rng.random() < 0.7 else "valid"
+        stride = (2, 2) if rng.random() < 0.3 else (1, 1)
+        density = rng.choice([1.0, 0.5, 0.15])
+        silent = np.flatnonzero(rng.random(6) < 0.1)
+        kind = rng.choice(["conv", "conv", "depthwise", "grouped", "pool", "add", "dilated"])
+        if kind == "conv":
+            n_out = int(rng.integers(1, 9))
+            options = {"stride": stride, "pad": pad, "relu": bool(rng.integers(2)), "gain": rng.choice([1.0, 100.0])}
+            name = b.conv(name, n_out, kernel, density=density, silent=silent[silent < n_out], **options)
+        elif kind == "depthwise":
+            name = b.depthwise(name, kernel, stride=stride, pad=pad, density=density, silent=silent[silent < n_in])
+        elif kind == "grouped":
+            groups = int(rng.choice([g for g in range(1, n_in + 1) if n_in % g == 0]))
+            name = b.conv(name, groups * int(rng.integers(1, 3)), kernel, pad="same", groups=groups, density=density)
+        elif kind == "dilated":
+            name = b.conv(name, n_in, kernel, dilation=tuple(rng.integers(1, 4, 2)), density=density)
+        elif kind == "pool":
+            mode = "average" if pad == "valid" and rng.random() < 0.5 else "max"
+            name = b.pool(name, mode, kernel, stride=stride) if pad == "valid" else name
+        elif kind == "add":
+            name = b.add(name, twins[rng.integers(len(twins))])
+        if name not in made:
+            made.append(name)
+    if len(made) == 1:
+        name = b.conv(name, 2)
+    return b.build(made[-1] if len(made) > 1 else name)

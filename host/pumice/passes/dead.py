@@ -27,7 +27,7 @@ def drop_dead(
     live = _live_channels(operations, tensors, network_output)
     for operation in operations:
         operation.keep_rows(np.isin(operation.channel, sorted(live[operation.output])))
-        _drop_taps(operation)
+        _drop_unread(operation)
     operations = [operation for operation in operations if len(operation.channel)]
     live[network_input] = live[network_input] or {0}
     return operations, _stored_channels(operations, tensors, live)
@@ -59,10 +59,14 @@ def _live_channels(operations: list[Operation], tensors: dict[str, Tensor], netw
     return live
 
 
-def _drop_taps(operation: Operation) -> None:
+def _drop_unread(operation: Operation) -> None:
+    """Drop taps without weights, and inputs without taps."""
     used = np.any(operation.weights, axis=(0, 2))
     operation.weights = operation.weights[:, used]
-    operation.taps = [tap for tap, keep in zip(operation.taps, used, strict=True) if keep]
+    taps = [tap for tap, keep in zip(operation.taps, used, strict=True) if keep]
+    sources = sorted({tap.source for tap in taps})
+    operation.inputs = tuple(operation.inputs[source] for source in sources)
+    operation.taps = [tap._replace(source=sources.index(tap.source)) for tap in taps]
 
 
 def _stored_channels(
@@ -77,7 +81,7 @@ def _stored_channels(
     while changed:
         changed = False
         for operation in operations:
-            union = set().union(*(live[name] for name in operation.inputs))
+            union = set[int]().union(*(live[name] for name in operation.inputs))
             for name in operation.inputs:
                 changed |= live[name] != union
                 live[name] = union

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import CompileError
+from ..planes import Planes
 from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.formats import FORMATS, BitWriter, WeightFormat
 from .operation import MIN_ROW_CYCLES, Operation
@@ -76,10 +77,10 @@ def encode(
     CompileError
         Too many taps, or the forced format cannot encode the layer.
     """
-    source, config = plan.planes[operation.inputs[0]], plan.config
-    weights = operation.weights
-    if weights.shape[2] == source.shape[2]:
-        weights = weights[:, :, list(source.channels)]
+    weights, config = operation.weights, plan.config
+    for source in (plan.planes[name] for name in operation.inputs[:1]):
+        if weights.shape[2] == source.shape[2]:
+            weights = weights[:, :, list(source.channels)]
     n_rows, n_taps, n_channels = weights.shape
     choices = _choices(n_taps, n_channels, config)
     if not choices:
@@ -120,28 +121,25 @@ def _choices(n_taps: int, n_channels: int, config: EngineConfig) -> list[tuple[W
 def _encode_as(
     operation: Operation, rows: np.ndarray, n_channels: int, format: WeightFormat, flat: bool, plan: Plan
 ) -> EncodedLayer:
-    planes, addresses = plan.planes, plan.addresses
-    source, output = planes[operation.inputs[0]], planes[operation.output]
-    base, out_base = addresses[operation.inputs[0]], addresses[operation.output]
-    taps = [
-        addresses[operation.inputs[tap.source]] - base + source.tap_offset(tap.dy, tap.dx) for tap in operation.taps
-    ]
+    bases = [plan.addresses[name] for name in operation.inputs]
+    sources = [plan.planes[name] for name in operation.inputs]
+    taps = [bases[tap.source] - bases[0] + sources[tap.source].tap_offset(tap.dy, tap.dx) for tap in operation.taps]
+    channel_pitch = sources[0].channel_pitch if sources else 0
     if flat:
-        taps = [tap + c * source.channel_pitch for tap in taps for c in range(n_channels)]
+        taps = [tap + c * channel_pitch for tap in taps for c in range(n_channels)]
     run = max(1, len(taps) if flat else n_channels)
-    bias = operation.folded_bias([planes[name].zero_point for name in operation.inputs])
+    bias = operation.folded_bias([source.zero_point for source in sources])
+    out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
     encoded = []
     for m, row in enumerate(rows):
         bits = BitWriter()
-        first = int(operation.first_channel[m])
         encoded.append(
             EncodedRow(
                 n_steps=format.encode(row, run, bits),
                 bias=int(bias[m]),
                 multiplier=int(operation.multiplier[m]),
                 shift=int(operation.shift[m]),
-                # A row whose first channel has no plane reads nothing through it: weights start at a stored one.
-                row_base=base + (source.channel_offset(first) if first in source.channels else source.gap_bytes),
+                row_base=bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0,
                 out_address=out_base + output.channel_offset(int(operation.channel[m])),
                 n_nonzeros=int(np.count_nonzero(row)),
                 bits=int.from_bytes(bits.to_bytes(), "little"),
@@ -153,7 +151,12 @@ def _encode_as(
         format=format,
         flat=flat,
         n_channels=run,
-        channel_pitch=source.channel_pitch,
+        channel_pitch=channel_pitch,
         taps=taps,
         rows=encoded,
     )
+
+
+def _first_plane(source: Planes, channel: int) -> int:
+    """Where a row that starts at ``channel`` starts to read; its weights for channels without a plane are left out."""
+    return source.channel_offset(channel) if channel in source.channels else source.gap_bytes

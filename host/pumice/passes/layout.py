@@ -4,7 +4,8 @@ Flattened positions of an operation's output follow the row stride of its inputs
 tied along chains, and a tensor stored in phases has half the stride that its maker computes with.
 """
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import astuple, dataclass
 
 from ..errors import CompileError
 from ..graph import Tensor
@@ -27,15 +28,16 @@ def lay_out(
     tensors: dict[str, Tensor],
     phases: dict[str, tuple[int, int]],
     stored: dict[str, tuple[int, ...]],
+    network_input: str,
 ) -> dict[str, Planes]:
-    """Planes of every tensor that ``operations`` read or make.
+    """Planes of the network's input and of every tensor that ``operations`` read or make.
 
     Raises
     ------
     CompileError
         Row strides of a loop of operations contradict each other.
     """
-    margins = _margins(operations, tensors, phases)
+    margins = _margins(operations, tensors, phases, network_input)
     strides = _row_strides(operations, tensors, phases, margins)
     made = {operation.output for operation in operations}
     planes = {}
@@ -68,8 +70,8 @@ def _phase_size(tensor: Tensor, phases: tuple[int, int]) -> tuple[int, int]:
     return -(-tensor.shape[0] // phases[0]), -(-tensor.shape[1] // phases[1])
 
 
-def _margins(operations, tensors, phases) -> dict[str, _Margins]:
-    margins: dict[str, _Margins] = {}
+def _margins(operations, tensors, phases, network_input) -> dict[str, _Margins]:
+    margins = {network_input: _Margins()}
     for operation in operations:
         out_height, out_width, _ = tensors[operation.output].shape
         margins.setdefault(operation.output, _Margins())
@@ -87,12 +89,10 @@ def _margins(operations, tensors, phases) -> dict[str, _Margins]:
     while changed:
         changed = False
         for operation in operations:
-            first, *others = (margins[name] for name in operation.inputs)
-            for other in others:
-                widest = _Margins(*map(max, vars(first).values(), vars(other).values()))
-                changed |= first != widest or other != widest
-                vars(first).update(vars(widest))
-                vars(other).update(vars(widest))
+            for name, other in itertools.permutations(operation.inputs, 2):
+                widest = _Margins(*map(max, astuple(margins[name]), astuple(margins[other])))
+                changed |= margins[name] != widest
+                margins[name] = widest
     return margins
 
 
@@ -106,6 +106,8 @@ def _row_strides(operations, tensors, phases, margins) -> dict[str, int]:
         changed = False
         for operation in operations:
             before = [strides[name] for name in (*operation.inputs, operation.output)]
+            if not operation.inputs:
+                continue
             stride = max(strides[name] for name in operation.inputs)
             if is_tied(operation, tensors, phases):
                 step = phases[operation.output][1]

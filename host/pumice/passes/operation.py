@@ -31,7 +31,7 @@ class Operation:
     name, kind : str
         The graph's layer, and ``conv``, ``depthwise``, ``dense``, ``average``, ``max``, ``add`` or ``relayout``.
     inputs, output : str
-        Tensor names. All inputs are read at the same channel.
+        Tensor names, none when all rows are empty. All inputs are read at the same channel.
     stride : tuple of int
         ``(sy, sx)``; 1 along an axis with a single output position.
     taps : list of Tap
@@ -84,8 +84,8 @@ class Operation:
 
     def folded_bias(self, zero_points: list[int]) -> np.ndarray:
         """``bias`` with the share of the inputs' zero points, wrapped to int32: what row headers hold."""
-        if self.is_max:
-            share = zero_points[0] * (self.n_terms > 0)
+        if self.is_max:  # an empty row's accumulator is 0, as if all its inputs were at the zero point
+            share = (self.n_terms > 0) * zero_points[0] if zero_points else 0
         else:
             sources = np.array([zero_points[tap.source] for tap in self.taps], np.int64)
             share = self.weights.sum(axis=2, dtype=np.int64) @ sources

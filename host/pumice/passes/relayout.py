@@ -29,17 +29,18 @@ def insert_relayouts(
         A tensor made by the engine is read at a stride other than 1 and 2, or readers disagree on other strides.
     """
     tensors, result, phases = dict(tensors), [], {}
-    for operation in operations:
-        if not any(name == network_input for name in operation.inputs):
-            operation.stride = _free_axis(operation.stride, tensors[operation.output].shape)
     for name in [network_input] + [operation.output for operation in operations]:
-        strides = {operation.stride for operation in operations if name in operation.inputs} or {(1, 1)}
+        readers = [operation for operation in operations if name in operation.inputs]
+        if name != network_input or len({reader.stride for reader in readers}) > 1:
+            for reader in readers:
+                reader.stride = _free_axis(reader.stride, tensors[reader.output].shape)
+        strides = {reader.stride for reader in readers} or {(1, 1)}
         phases[name] = min(strides)
         is_packed_by_host = name == network_input and len(strides) == 1
         if not is_packed_by_host and not strides <= set(STORED_PHASES):
-            readers = [f"{o.name} at stride {o.stride}" for o in operations if name in o.inputs]
+            uses = ", ".join(f"{reader.name} at stride {reader.stride}" for reader in readers)
             raise CompileError(
-                f"tensor {name} is read by {', '.join(readers)}: inside a network strides of 1x1 and 2x2 can run, and "
+                f"tensor {name} is read by {uses}: inside a network strides of 1x1 and 2x2 can run, and "
                 "any one stride on the network's input; replace other strides by convolutions of stride 2 in sequence, "
                 "or by stride 1 and a pool of stride 2"
             )

@@ -1,0 +1,1 @@
+"""The compiler on whole networks, against the golden model."""

@@ -1,0 +1,33 @@
+"""Compiles a graph, runs the image in numpy and compares every tensor with the golden model."""
+
+import numpy as np
+from pumice import golden
+from pumice.compiler import compile_graph
+from pumice.device.reference import run_image
+from pumice.graph import Graph
+from pumice.image import Image
+from pumice.spec.config import EngineConfig
+
+
+def assert_matches_golden(graph: Graph, config: EngineConfig, *, seed: int, formats=None) -> Image:
+    """The plain image's output and each tensor of the debug image; returns the plain one."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
+    expected = golden.run(graph, x, keep=True)
+
+    image = compile_graph(graph, config, formats=formats)
+    output, log = run_image(image.data, config, image.pack_input(x), seed=seed)
+    name = image.metadata["output"]["name"]
+    np.testing.assert_array_equal(image.unpack_output(output), expected[name], err_msg=f"seed {seed}, output")
+    for layer in image.metadata["layers"]:
+        assert sum(log[tag]["steps"] for tag in layer["tags"]) == layer["steps"], layer["name"]
+
+    debug = compile_graph(graph, config, formats=formats, debug=True)
+    output, _ = run_image(debug.data, config, debug.pack_input(x), seed=seed + 1)
+    tensors = debug.unpack_tensors(output)
+    assert set(tensors) == {layer["output"] for layer in image.metadata["layers"]}
+    for name, (values, channels) in tensors.items():
+        # A relayout's copy is named for its source, tensor@2x2.
+        reference = expected[name.split("@")[0]][..., list(channels)]
+        np.testing.assert_array_equal(values, reference, err_msg=f"seed {seed}, tensor {name}")
+    return image
