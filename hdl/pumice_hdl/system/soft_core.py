@@ -29,12 +29,12 @@ class WishboneBus(wiring.Signature):
 
 
 class VexRiscv(wiring.Component):
-    """RV32IM core "Lite" of `pythondata-cpu-vexriscv`: 2 KiB instruction cache, no data cache, static branch prediction,
-    full bypass, serial shifter and multiplier. It starts at address 0; no interrupt is connected.
+    """RV32IM core "Lite" of `pythondata-cpu-vexriscv`, which starts at address 0; no interrupt is connected.
 
-    Chosen because the firmware fits the instruction cache, so that it runs at the speed of a core with a private
-    instruction memory, and because data reads always go to the bus: the DMA and the engine change the RAM behind the
-    core's back. "Min" has no cache (4 cycles and more an instruction) and no bypass; the others have a data cache.
+    It has a 2 KiB instruction cache, no data cache, static branch prediction, full bypass, and shifts, multiplies and
+    divides bit by bit. Chosen because the firmware fits the cache, so that it is fetched at full speed, and because
+    data reads always go to the bus: the DMA and the engine change the RAM behind the core's back. "Min" has neither
+    cache nor bypass; the others have a data cache.
 
     Members
     -------
@@ -73,10 +73,10 @@ def verilog_source() -> Path:
 class SoftCore(wiring.Component):
     """VexRiscv with firmware in its RAM, joined to the register blocks of mailbox, DMA and engine.
 
-    RAM is at address 0, 64 bits wide, one read and one write a cycle; addresses repeat above its size. Reads are granted
-    to ``ram``, data, instructions in this order, writes to ``ram``, ``log``, data. Registers are from ``MMIO_BASE``, one
-    block each ``BLOCK_BYTES``, and are accessed in whole words; elsewhere above ``MMIO_BASE`` reads give 0 and writes
-    are lost.
+    RAM is at address 0, 64 bits wide, one read and one write a cycle; addresses repeat above its size. Reads are
+    granted to ``ram``, data, instructions in this order, writes to ``ram``, ``log``, data. Registers are from
+    ``MMIO_BASE``, one block each ``BLOCK_BYTES``, and are accessed in whole words; elsewhere above ``MMIO_BASE`` reads
+    give 0 and writes are lost.
 
     Without conflicts a load takes 3 cycles on the data bus, a store 2, a refill of the instruction cache (32 bytes) 16.
     After reset the RAM holds what it held before.

@@ -1,0 +1,323 @@
+"""VexRiscv runs the built firmware against a model of mailbox, DMA and engine."""
+
+import itertools
+import os
+import random
+from collections import deque
+
+import cocotb
+from cocotb.triggers import ReadOnly, RisingEdge
+from pumice.spec.config import TINY
+from pumice.spec.descriptor import (
+    BUFFER_IMAGE,
+    BUFFER_INPUT,
+    BUFFER_LOG,
+    LAYER,
+    LOG_ENTRY_BYTES,
+    OP_LAYER,
+    OP_TRANSFER,
+    SPACE_CPU_RAM,
+    TRANSFER,
+)
+from pumice.spec.registers import BLOCK_BASES, COMMAND_LOAD, COMMAND_RUN, FAULT_CODES, LOG_OFFSET, find
+from pumice_hdl.system.buses import LOG_WRITE_LAYOUT
+
+from tests.firmware.board import Board, command, end, image, random_layer, weight_transfer
+from tests.hdl.tb.streams import pack, reset, unpack
+
+SCRATCH_END = TINY.cpu_ram_bytes // 8
+SCRATCH = SCRATCH_END - 16  # RAM words that the firmware does not use
+FIRMWARE_BYTES = int(os.environ["PUMICE_FIRMWARE_BYTES"])  # length of the built firmware; its variables follow
+
+
+class Bench(Board):
+    """Drives the soft core's ports: a layer takes ``layer_cycles``, the DMA stalls with probability ``p_stall``."""
+
+    def __init__(self, dut, *, layer_cycles: int = 400, p_stall: float = 0.3):
+        super().__init__()
+        self.dut, self.layer_cycles, self.p_stall = dut, layer_cycles, p_stall
+        self.rng = random.Random(cocotb.RANDOM_SEED)
+        self.cycle = 0
+        self.cycles: list[int] = []  # of each event
+        self.layer_end: int | None = None
+        self.layers_hang = False
+        self.log_words: deque[int] = deque()
+        self.moved = 0  # bytes of the running transfer
+        self.arriving: int | None = None  # buffer that takes what is on ram__read_data in this cycle
+        self.noise: dict[int, int] | None = None  # words written by noise; None: no noise
+        self.n_noise_reads = 0
+        self.expected: int | None = None  # what noise must read in this cycle
+        self.details: list[int] = []
+
+    async def run(self) -> None:
+        """Serve the ports for ever; every iteration is a cycle."""
+        read_data = dict.fromkeys(BLOCK_BASES, 0)
+        while True:
+            for name, value in read_data.items():
+                getattr(self.dut, f"{name}__read_data").value = value
+            expected, self.expected = self.expected, None
+            transfer = self.drive_ram()
+            self.dut.log__valid.value = int(bool(self.log_words))
+            self.dut.log__payload.value = self.log_words[0] if self.log_words else 0
+            await ReadOnly()
+            if expected is not None:
+                assert int(self.dut.ram__read_data.value) == expected
+                self.n_noise_reads += 1
+            if self.arriving is not None:
+                self.buffers[self.arriving] += int(self.dut.ram__read_data.value).to_bytes(8, "little")
+            self.arriving = transfer["buffer"] if transfer and self.dut.ram__read.value else None
+            if transfer:
+                self.moved += 8
+                if self.moved > transfer["n_bytes"] + 8:  # the last word has arrived
+                    self.complete("dma")
+                    self.moved = 0
+            if self.log_words and self.dut.log__ready.value:
+                word = unpack(LOG_WRITE_LAYOUT, self.log_words.popleft())
+                if self.noise is not None:
+                    self.noise[word.address] = word.data
+            self.run_engine()
+            for name in read_data:
+                address = int(getattr(self.dut, f"{name}__address").value)
+                read_data[name] = self.read(name, address)
+                if getattr(self.dut, f"{name}__write").value:
+                    self.write(name, address, int(getattr(self.dut, f"{name}__write_data").value))
+            self.cycles += [self.cycle] * (len(self.events) - len(self.cycles))
+            await RisingEdge(self.dut.clk)
+            self.cycle += 1
+
+    def drive_ram(self) -> dict[str, int] | None:
+        """Put the next word of the running transfer on the RAM port; the transfer, or None if it stalls."""
+        dut = self.dut
+        dut.ram__write.value = dut.ram__read.value = 0
+        if not self.queue["dma"] or self.rng.random() < self.p_stall:
+            if self.noise is not None:
+                self.make_noise()
+            return None
+        t = TRANSFER.unpack(self.queue["dma"][0])
+        if t["space"] == SPACE_CPU_RAM and self.moved < t["n_bytes"]:
+            dut.ram__address.value = (t["local"] + self.moved) // 8
+            if t["write"]:
+                dut.ram__read.value = 1
+            else:
+                at = t["offset"] + self.moved
+                dut.ram__write.value = 1
+                dut.ram__write_data.value = int.from_bytes(self.buffers[t["buffer"]][at : at + 8], "little")
+        return t
+
+    def make_noise(self) -> None:
+        """Use the idle RAM port and the log stream at random, on words at SCRATCH; reads are compared in `run`."""
+        rng, dut = self.rng, self.dut
+        address, value = rng.randrange(SCRATCH, SCRATCH_END), rng.getrandbits(64)
+        if rng.random() < 0.5:
+            self.log_words.append(pack(LOG_WRITE_LAYOUT, {"address": address | 1, "data": value}))
+        dut.ram__address.value = address
+        if rng.random() < 0.3:
+            dut.ram__read.value = 1
+            self.expected = self.noise.get(address)
+        elif rng.random() < 0.5:
+            dut.ram__address.value = address & ~1  # odd words belong to the log stream
+            dut.ram__write.value = 1
+            dut.ram__write_data.value = value
+            self.noise[address & ~1] = value
+
+    def run_engine(self) -> None:
+        """Complete the running layer when its time is up and the previous log entry is written."""
+        if not self.queue["engine"] or self.layers_hang:
+            self.layer_end = None
+        elif self.layer_end is None:
+            self.layer_end = self.cycle + self.layer_cycles
+        elif self.cycle >= self.layer_end and not self.log_words:
+            tag = LAYER.unpack(self.queue["engine"][0])["tag"]
+            first = (LOG_OFFSET + tag * LOG_ENTRY_BYTES) // 8
+            self.log_words += [
+                pack(LOG_WRITE_LAYOUT, {"address": first + i, "data": log_word(tag, i)}) for i in range(4)
+            ]
+            self.complete("engine")
+            self.layer_end = self.cycle + self.layer_cycles if self.queue["engine"] else None
+
+    def write(self, name: str, offset: int, value: int) -> None:
+        """The firmware writes a register; keeps what it reports as detail."""
+        super().write(name, offset, value)
+        if (name, offset) == ("mailbox", find("mailbox", "detail").offset):
+            self.details.append(value)
+
+    async def serve(self, command: int) -> tuple[int, int]:
+        """Send a command; fault and detail of its end."""
+        self.ring(command)
+        self.cycles.clear()
+        while self.finished is None:
+            await RisingEdge(self.dut.clk)
+        return self.finished
+
+    async def load(self, *arguments, **header) -> tuple[int, int]:
+        """Load an image."""
+        self.buffers[BUFFER_IMAGE] = image(*arguments, **header)
+        return await self.serve(COMMAND_LOAD)
+
+    def when(self, event: str) -> list[int]:
+        """Cycles of an event of the last command."""
+        return [cycle for cycle, (what, _) in zip(self.cycles, self.events, strict=True) if what == event]
+
+
+def log_word(tag: int, i: int) -> int:
+    return 0x0123_4567_0000_0000 | tag << 8 | i
+
+
+async def boot(dut, **options) -> Bench:
+    """Reset and wait until the firmware is ready."""
+    bench = Bench(dut, **options)
+    await reset(dut)
+    cocotb.start_soon(bench.run())
+    while not bench.ready:
+        await RisingEdge(dut.clk)
+    dut._log.info("ready %d cycles after reset", bench.cycle)
+    return bench
+
+
+def three_layers(rng: random.Random) -> tuple[list[int], list[int]]:
+    """A load list and a run list with three layers and two transfers."""
+    load = command(OP_TRANSFER, weight_transfer(rng), 0, 0) + end(0, 1)
+    run = [
+        *command(OP_TRANSFER, weight_transfer(rng), 0, 0),
+        *command(OP_LAYER, random_layer(rng, 0), 0, 1),
+        *command(OP_LAYER, random_layer(rng, 1), 0, 1),
+        *command(OP_TRANSFER, weight_transfer(rng), 1, 1),
+        *command(OP_LAYER, random_layer(rng, 2), 0, 2),
+        *end(3, 2),
+    ]
+    return load, run
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+@cocotb.parametrize(layer_cycles=[400, 1], p_stall=[0.0, 0.5])
+async def loads_runs_and_logs(dut, layer_cycles, p_stall):
+    bench = await boot(dut, layer_cycles=layer_cycles, p_stall=p_stall)
+    load, run = three_layers(bench.rng)
+    assert await bench.load(load, run, 3) == (0, 0)
+    assert len(bench.submits("dma")) == 4
+    assert bench.submits("dma")[3] == load[2:6]
+    for bench.log_bytes in (0, 4096, 4096):
+        bench.buffers[BUFFER_LOG] = b""
+        assert await bench.serve(COMMAND_RUN) == (0, 0)
+        assert bench.submits("engine") == [run[8:20], run[22:34], run[42:54]]
+        assert bench.submits("dma")[:2] == [run[2:6], run[36:40]]
+        log = b"".join(log_word(tag, i).to_bytes(8, "little") for tag in range(3) for i in range(4))
+        assert bench.buffers[BUFFER_LOG] == (log if bench.log_bytes else b"")
+
+
+@cocotb.test(timeout_time=1000, timeout_unit="us")
+async def shares_the_ram(dut):
+    """The firmware works, and every access of the other ports is right, while all of them contend for the RAM."""
+    bench = await boot(dut, layer_cycles=100)
+    load, run = three_layers(bench.rng)
+    bench.noise, bench.log_bytes = {}, 4096
+    for _ in range(5):
+        bench.buffers[BUFFER_LOG] = b""
+        assert await bench.load(load, run, 3) == (0, 0)
+        assert await bench.serve(COMMAND_RUN) == (0, 0)
+        assert bench.submits("engine") == [run[8:20], run[22:34], run[42:54]]
+        log = b"".join(log_word(tag, i).to_bytes(8, "little") for tag in range(3) for i in range(4))
+        assert bench.buffers[BUFFER_LOG] == log
+    assert bench.n_noise_reads > 1000
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+@cocotb.parametrize(layer_cycles=[400, 1])
+async def prepares_a_layer_quickly(dut, layer_cycles):
+    """Long layers: cycles from a free queue to the next submit. Short ones: from submit to submit."""
+    bench = await boot(dut, layer_cycles=layer_cycles, p_stall=0)
+    layers = [command(OP_LAYER, random_layer(bench.rng, tag), 0, 0) for tag in range(8)]
+    assert await bench.load(end(), [*itertools.chain(*layers), *end(8)], 8) == (0, 0)
+    for _ in range(2):  # the first run fills the instruction cache
+        rang = bench.cycle
+        assert await bench.serve(COMMAND_RUN) == (0, 0)
+    submits = bench.when("engine submit")
+    assert len(submits) == len(layers)
+    if layer_cycles > 1:
+        gaps = [submit - free for submit, free in zip(submits[2:], bench.when("engine completed"), strict=False)]
+    else:
+        gaps = [after - before for before, after in itertools.pairwise(submits)]
+    dut._log.info("layers of %d cycles: %s; first submit %d after the doorbell", layer_cycles, gaps, submits[0] - rang)
+    assert max(gaps) <= (50 if layer_cycles > 1 else 150)
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+async def reports_faults(dut):
+    bench = await boot(dut)
+    load, run = three_layers(bench.rng)
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["not_loaded"], 0)
+    assert await bench.load(load, run, 3, magic=1) == (FAULT_CODES["image"], 0)
+    assert await bench.load(load, [*run[:-2], 0x99, 0], 3) == (0, 0)
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["command"], len(run) - 2)
+    assert await bench.load(load, run, 3) == (0, 0)
+    bench.bad_transfer = 1
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["bus"], 0xDEAD0)
+    bench.bad_transfer = None
+    assert await bench.serve(COMMAND_RUN) == (0, 0)
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+async def gives_up_a_hung_layer(dut):
+    bench = await boot(dut)
+    load, run = three_layers(bench.rng)
+    assert await bench.load(load, run, 3) == (0, 0)
+    bench.layers_hang = True
+    where = BLOCK_BASES["engine"] + find("engine", "completed").offset
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["watchdog"], where)
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+async def reports_a_trap_and_lives_on(dut):
+    """The firmware's variables are overwritten with ones: the run list's address is misaligned and the core traps."""
+    bench = await boot(dut)
+    load, run = three_layers(bench.rng)
+    assert await bench.load(load, run, 3) == (0, 0)
+    bench.buffers[BUFFER_INPUT] = b"\xff" * 32
+    ones = TRANSFER.pack(
+        write=0, space=SPACE_CPU_RAM, buffer=BUFFER_INPUT, core=0, local=FIRMWARE_BYTES, offset=0, n_bytes=32
+    )
+    bench.queue["dma"].append(ones)
+    while bench.queue["dma"]:
+        await RisingEdge(dut.clk)
+    fault, program_counter = await bench.serve(COMMAND_RUN)
+    assert fault == FAULT_CODES["trap"]
+    assert 0 < program_counter < FIRMWARE_BYTES
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["not_loaded"], 0)
+    assert await bench.load(load, run, 3) == (0, 0)
+    assert await bench.serve(COMMAND_RUN) == (0, 0)
+
+
+@cocotb.test(timeout_time=600, timeout_unit="us")
+async def reset_restarts_the_firmware(dut):
+    """A reset forgets the image, though the RAM keeps its content."""
+    bench = await boot(dut)
+    load, run = three_layers(bench.rng)
+    assert await bench.load(load, run, 3) == (0, 0)
+    bench.ready = False
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    while not bench.ready:
+        await RisingEdge(dut.clk)
+    assert await bench.serve(COMMAND_RUN) == (FAULT_CODES["not_loaded"], 0)
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def accesses_bytes_and_unknown_registers(dut):
+    """Runs soft_core_accesses.S, which reports what it reads; last test, because the firmware is gone after it."""
+    bench = Bench(dut)
+    program = bytes.fromhex(os.environ["PUMICE_PROGRAM"])
+    await reset(dut)
+    dut.rst.value = 1
+    dut.ram__write.value = 1
+    for i in range(0, len(program), 8):
+        dut.ram__address.value = i // 8
+        dut.ram__write_data.value = int.from_bytes(program[i : i + 8], "little")
+        await RisingEdge(dut.clk)
+    dut.ram__write.value = 0
+    dut.rst.value = 0
+    cocotb.start_soon(bench.run())
+    while bench.finished is None:
+        await RisingEdge(dut.clk)
+    expected = [0xCDEFAB44, 0xAB22CDEF, 0x11223344, 0xAB, 0xFFFFCDEF, TINY.config_id, 0, 0]
+    assert [hex(value) for value in bench.details] == [hex(value) for value in expected]
