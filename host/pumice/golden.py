@@ -110,7 +110,8 @@ def _conv(graph: Graph, layer: Conv, x: np.ndarray) -> np.ndarray:
             grouped = tap.reshape(*tap.shape[:3], layer.groups, group_channels)
             products = np.einsum("nhwgc,gco->nhwgo", grouped, tap_weights)
             accumulators = accumulators + products.reshape(*tap.shape[:3], n_out)
-    return _requantise(accumulators, layer.bias, layer.scales, graph.tensors[layer.output], layer)
+    output = graph.tensors[layer.output]
+    return _requantise(accumulators, layer.bias, layer.scales, output, layer, single_rounding=layer.single_rounding)
 
 
 def _pool(graph: Graph, layer: Pool, x: np.ndarray) -> np.ndarray:
@@ -121,7 +122,7 @@ def _pool(graph: Graph, layer: Pool, x: np.ndarray) -> np.ndarray:
     total = sum(_taps(_centred(x, tensor), layer.window))
     kernel_height, kernel_width = layer.window.kernel
     scale = average_multiplier(tensor.scale, output.scale, kernel_height * kernel_width)
-    return _requantise(total, 0, scale, output, layer)
+    return _requantise(total, 0, scale, output, layer, single_rounding=True)
 
 
 def _add(graph: Graph, layer: Add, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -129,7 +130,7 @@ def _add(graph: Graph, layer: Add, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     output = graph.tensors[layer.output]
     coefficient_a, coefficient_b, scale = add_coefficients(tensor_a.scale, tensor_b.scale, output.scale)
     total = coefficient_a * _centred(a, tensor_a) + coefficient_b * _centred(b, tensor_b)
-    return _requantise(total, 0, scale, output, layer)
+    return _requantise(total, 0, scale, output, layer, single_rounding=True)
 
 
 def _softmax(graph: Graph, layer: Softmax, x: np.ndarray) -> np.ndarray:
@@ -152,10 +153,12 @@ def _taps(x: np.ndarray, window: Window, *, padding: int = 0) -> Iterator[np.nda
             yield padded[:, top : top + (height - 1) * sy + 1 : sy, left : left + (width - 1) * sx + 1 : sx]
 
 
-def _requantise(accumulators, bias, scales, output: Tensor, layer: Conv | Pool | Add) -> np.ndarray:
+def _requantise(
+    accumulators, bias, scales, output: Tensor, layer: Conv | Pool | Add, *, single_rounding: bool
+) -> np.ndarray:
     """Exact integers to int8; ``scales`` of 1 and more are a factor of weights and bias in the engine, so here too."""
-    fixed = np.array([quantise_multiplier(scale) for scale in np.atleast_1d(scales)], np.int64)
-    multipliers, shifts, left_shifts = fixed.T
+    fixed = [quantise_multiplier(scale, single_rounding=single_rounding) for scale in np.atleast_1d(scales)]
+    multipliers, shifts, left_shifts = np.array(fixed, np.int64).T
     accumulators = wrap_int32(accumulators.astype(np.int64)) << left_shifts
     bias = np.asarray(bias, np.int64) << left_shifts
     return requantise(accumulators, bias, multipliers, shifts, output.zero_point, layer.low, layer.high)

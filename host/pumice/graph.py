@@ -64,6 +64,8 @@ class Conv(Layer):
         Clamp of the output (fused activation), int8.
     kind : str
         ``conv``, ``depthwise`` or ``dense``, for reports.
+    single_rounding : bool
+        How a scaled accumulator is rounded: `pumice.spec.numerics.quantise_multiplier`. Pools and additions round once.
     """
 
     window: Window
@@ -74,6 +76,7 @@ class Conv(Layer):
     low: int = -128
     high: int = 127
     kind: str = "conv"
+    single_rounding: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -350,6 +350,7 @@ class _Importer:
             scales=scales,
             groups=groups,
             kind=kind,
+            single_rounding=kind == "dense",
         )
 
     def _bias(self, op: FileOperator, n_out: int) -> np.ndarray:

@@ -47,7 +47,8 @@ def relayout(source: str, output: str, n_channels: int, stride: tuple[int, int])
 
 def _conv(graph: Graph, layer: Conv) -> Operation:
     n_rows, _, _, group_channels = layer.weights.shape
-    multipliers, shifts, left = np.array([quantise_multiplier(s) for s in layer.scales], np.int64).T
+    fixed = [quantise_multiplier(scale, single_rounding=layer.single_rounding) for scale in layer.scales]
+    multipliers, shifts, left = np.array(fixed, np.int64).T
     weights = layer.weights.reshape(n_rows, -1, group_channels)
     terms = _split(weights.astype(np.int64) << left[:, None, None], layer.name)
     height, width, _ = graph.tensors[layer.output].shape
@@ -77,7 +78,8 @@ def _pool(graph: Graph, layer: Pool) -> Operation:
         _check_max_pool(graph, layer)
         multiplier, shift, left = IDENTITY_MULTIPLIER, 0, 0
     else:
-        multiplier, shift, left = quantise_multiplier(average_multiplier(source.scale, output.scale, len(taps)))
+        real = average_multiplier(source.scale, output.scale, len(taps))
+        multiplier, shift, left = quantise_multiplier(real, single_rounding=True)
     terms = _split(np.full((n_channels, len(taps), 1), 1 << left, np.int64), layer.name)
     return Operation(
         name=layer.name,
@@ -116,7 +118,7 @@ def _add(graph: Graph, layer: Add) -> Operation:
     a, b = (graph.tensors[name] for name in layer.inputs)
     output = graph.tensors[layer.output]
     *coefficients, real = add_coefficients(a.scale, b.scale, output.scale)
-    multiplier, shift, left = quantise_multiplier(real)
+    multiplier, shift, left = quantise_multiplier(real, single_rounding=True)
     n_channels, taps, columns = output.shape[2], [], []
     for source, coefficient in enumerate(coefficients):
         terms = _split(np.full((n_channels, 1, 1), coefficient << left, np.int64), layer.name)

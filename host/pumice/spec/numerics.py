@@ -11,15 +11,25 @@ import numpy as np
 
 MULTIPLIER_BITS = 31
 MAX_SHIFT = 31
+MAX_FOLDED_SHIFT = 12  # leaves 19 bits of multiplier: at most 2**-20 of a result is lost
 
 
-def quantise_multiplier(real: float) -> tuple[int, int, int]:
+def quantise_multiplier(real: float, *, single_rounding: bool = False) -> tuple[int, int, int]:
     """Fixed-point form of a positive real multiplier, as in TFLite's ``QuantizeMultiplier``.
+
+    Parameters
+    ----------
+    real : float
+        0 or more.
+    single_rounding : bool
+        Fold a shift of up to `MAX_FOLDED_SHIFT` into the multiplier, so that `requantise` rounds once, half up, instead
+        of twice (first to an integer, then that shifted). LiteRT's convolutions round twice; its fully connected
+        layers, additions and averages once.
 
     Returns
     -------
     multiplier : int
-        0 or 2**30 .. 2**31 - 1.
+        0 .. 2**31 - 1; unless a shift is folded, 0 or at least 2**30.
     right_shift : int
         0..31.
     left_shift : int
@@ -36,6 +46,8 @@ def quantise_multiplier(real: float) -> tuple[int, int, int]:
         multiplier, exponent = multiplier // 2, exponent + 1
     if exponent < -MAX_SHIFT:
         return 0, 0, 0
+    if single_rounding and -MAX_FOLDED_SHIFT <= exponent < 0:
+        return math.floor(real * (1 << MULTIPLIER_BITS) + 0.5), 0, 0
     return multiplier, max(0, -exponent), max(0, exponent)
 
 
