@@ -8,13 +8,13 @@ from .image import Image
 from .passes.cycles import count_tiles, predict_cycles
 from .passes.dead import drop_dead
 from .passes.encode import EncodedLayer, encode
-from .passes.layout import lay_out
 from .passes.lower import lower
 from .passes.memory import peak_bytes, place
 from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
+from .passes.untie import untie
 from .passes.weights import LayerPass, place_weights
 from .planes import Planes
 from .spec.config import EngineConfig
@@ -55,7 +55,7 @@ def compile_graph(
     operations, stored = drop_dead(lowered, tensors, graph.input, network_output)
     if not operations:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
-    planes = lay_out(operations, tensors, phases, stored, graph.input)
+    planes = untie(operations, tensors, phases, stored, graph.input, config)
     plan = Plan(
         planes=planes,
         addresses=place(operations, planes, graph.input, network_output, config.activation_bytes),
@@ -130,14 +130,14 @@ def _describe_tensor(tensor: Tensor, planes: Planes, shape: tuple[int, ...]) -> 
 def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[LayerPass], plan: Plan) -> dict:
     """What reports say of a layer.
 
-    ``tags``: its entries in the log, one a pass. ``density``: non-zero weights over positions of rows
-    that are left. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the model states the layer), ``predicted_cycles``: of
-    one inference.
+    ``tags``: its entries in the log, one a pass. ``density``: non-zero weights over positions of the rows and channels
+    that are left. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the model states the layer) and ``predicted_cycles``
+    are those of one inference.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
-    tiles = count_tiles(output, plan.config)
-    n_nonzeros = sum(row.n_nonzeros for row in layer.rows)
+    tiles = count_tiles(operation, output, plan.config)
+    n_nonzeros = int(operation.n_terms.sum())
     return {
         "name": operation.name,
         "kind": operation.kind,
@@ -146,9 +146,10 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "format": layer.format.name,
         "flat": layer.flat,
         "tags": [passes.index(part) for part in parts],
+        "row_by_row": operation.row_by_row,
         "n_rows": len(layer.rows),
         "n_tiles": tiles,
-        "density": n_nonzeros / max(1, operation.weights.size),
+        "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),
         "steps": tiles * sum(max(1, row.n_steps) for row in layer.rows),
         "nonzero_macs": n_nonzeros * height * width,
         "dense_macs": operation.dense_macs,

@@ -9,7 +9,8 @@ from ..errors import CompileError
 from ..planes import Planes
 from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.formats import FORMATS, BitWriter, WeightFormat
-from .operation import MIN_ROW_CYCLES, Operation
+from .cycles import MIN_ROW_CYCLES
+from .operation import Operation
 from .plan import Plan
 
 
@@ -23,7 +24,6 @@ class EncodedRow:
     row_base: int
     out_address: int
     n_steps: int
-    n_nonzeros: int
     bits: int
     n_bits: int
 
@@ -44,6 +44,11 @@ class EncodedLayer:
     channel_pitch: int
     taps: list[int]
     rows: list[EncodedRow]
+
+    @property
+    def n_positions(self) -> int:
+        """Positions of a row."""
+        return len(self.taps) if self.flat else len(self.taps) * self.n_channels
 
     @property
     def n_tap_words(self) -> int:
@@ -131,21 +136,25 @@ def _encode_as(
     bias = operation.folded_bias([source.zero_point for source in sources])
     out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
     encoded = []
+    n_repeats = output.shape[0] if operation.row_by_row else 1
     for m, row in enumerate(rows):
         bits = BitWriter()
-        encoded.append(
+        n_steps = format.encode(row, run, bits)
+        row_base = bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0
+        out_address = out_base + output.channel_offset(int(operation.channel[m]))
+        encoded += [
             EncodedRow(
-                n_steps=format.encode(row, run, bits),
                 bias=int(bias[m]),
                 multiplier=int(operation.multiplier[m]),
                 shift=int(operation.shift[m]),
-                row_base=bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0,
-                out_address=out_base + output.channel_offset(int(operation.channel[m])),
-                n_nonzeros=int(np.count_nonzero(row)),
+                row_base=row_base + y * sources[0].row_stride if sources else 0,
+                out_address=out_address + y * output.row_stride,
+                n_steps=n_steps,
                 bits=int.from_bytes(bits.to_bytes(), "little"),
                 n_bits=bits.n_bits,
             )
-        )
+            for y in range(n_repeats)
+        ]
     return EncodedLayer(
         operation=operation,
         format=format,

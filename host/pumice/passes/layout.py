@@ -40,12 +40,13 @@ def lay_out(
     margins = _margins(operations, tensors, phases, network_input)
     strides = _row_strides(operations, tensors, phases, margins)
     made = {operation.output for operation in operations}
+    whole = {operation.output for operation in operations if operation.row_by_row}
     planes = {}
     for name, margin in margins.items():
         height, width = _phase_size(tensors[name], phases[name])
         row_stride = strides[name]
-        # The engine stores whole rows of phase planes, and no byte beyond the last value of linear ones.
-        whole_rows = name in made and phases[name] != (1, 1)
+        # The engine stores whole rows of phase planes and row by row, else no byte beyond the last value.
+        whole_rows = name in whole or (name in made and phases[name] != (1, 1))
         plane_bytes = height * row_stride if whole_rows else (height - 1) * row_stride + width
         before = margin.top * row_stride + margin.left
         after = (height - 1 + margin.bottom) * row_stride + width + margin.right - plane_bytes
@@ -63,6 +64,8 @@ def lay_out(
 
 def is_tied(operation: Operation, tensors: dict[str, Tensor], phases: dict[str, tuple[int, int]]) -> bool:
     """Whether the output's row stride follows from the input's: not for a single row, which has no next one."""
+    if operation.row_by_row or not operation.inputs:
+        return False
     return tensors[operation.output].shape[0] > 1 or phases[operation.output] != (1, 1)
 
 
@@ -106,9 +109,7 @@ def _row_strides(operations, tensors, phases, margins) -> dict[str, int]:
         changed = False
         for operation in operations:
             before = [strides[name] for name in (*operation.inputs, operation.output)]
-            if not operation.inputs:
-                continue
-            stride = max(strides[name] for name in operation.inputs)
+            stride = max((strides[name] for name in operation.inputs), default=0)
             if is_tied(operation, tensors, phases):
                 step = phases[operation.output][1]
                 stride = max(-(-stride // step), strides[operation.output]) * step

@@ -1,14 +1,11 @@
 """What passes hand to each other: a layer as sparse rows over taps."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ..spec.numerics import wrap_int32
-
-MIN_ROW_CYCLES = 8
-"""A row takes the cycles of its steps, and at least these (the drain of the row before it)."""
 
 
 class Tap(NamedTuple):
@@ -42,6 +39,8 @@ class Operation:
         Without the zero points' share, taken modulo 2**32.
     multiplier, shift : ndarray of int64, (rows,)
     low, high : int
+    row_by_row : bool
+        Each output row is computed on its own (see `untie`).
     dense_macs : int
         Multiply-accumulates of one inference as the graph states the layer.
     """
@@ -60,7 +59,8 @@ class Operation:
     shift: np.ndarray
     low: int
     high: int
-    dense_macs: int = field(default=0)
+    row_by_row: bool = False
+    dense_macs: int = 0
 
     @property
     def is_max(self) -> bool:

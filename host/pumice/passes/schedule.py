@@ -209,7 +209,7 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     output = plan.planes[operation.output]
     height, width, _ = output.shape
     row_stride = output.row_stride * output.phases[1]
-    n_valid = (height - 1) * row_stride + width
+    n_valid = width if operation.row_by_row else (height - 1) * row_stride + width
     in_phases = output.phases != (1, 1)
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
     return {
@@ -220,12 +220,12 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "tag": tag,
         "segment": layer_pass.address,
         "n_channels": layer.n_channels,
-        "n_tiles": count_tiles(output, plan.config),
+        "n_tiles": count_tiles(operation, output, plan.config),
         "channel_pitch": layer.channel_pitch,
         "width": width,
         "row_stride": row_stride,
         "n_valid": n_valid,
-        "n_store": n_stored(output),
+        "n_store": n_stored(operation, output),
         "phase_pitch": output.phase_pitch if in_phases else 0,
         "gap_start": plan.addresses[operation.output] if has_gaps else 0,
         "gap_pitch": output.phase_pitch if has_gaps else 0,

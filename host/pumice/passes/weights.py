@@ -1,6 +1,7 @@
 """Weight segments: what stays in weight memory, what streams through it, and in how many passes."""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -8,12 +9,11 @@ from ..errors import CompileError
 from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.descriptor import PREAMBLE, ROW
 from ..spec.formats import BitWriter
+from .cycles import LAYER_CYCLES
 from .deal import deal
 from .encode import EncodedLayer, EncodedRow
 
 WORD_BYTES = WEIGHT_WORD_BITS // 8
-MIN_STAGING_WORDS = 128
-"""Smaller staging areas would cut layers into so many passes that their start-up dominates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,8 +57,8 @@ class LayerPass:
 def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[list[LayerPass], int]:
     """Passes with their addresses in order of execution, and the number of words that stay resident.
 
-    Everything stays if it fits. Otherwise two equal staging areas at the end of weight memory take turns, and of their
-    possible sizes the one with the least to stream is taken.
+    Everything stays if it fits. Otherwise two equal staging areas at the end of weight memory take turns, of the size
+    that costs least: a cycle a streamed word (the DMA's rate), and the start of each pass.
 
     Raises
     ------
@@ -70,12 +70,15 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
     if sum(sizes) <= config.weight_depth:
         return _place([[p] for p in whole], set(range(len(layers))), 0, 0)
     half = config.weight_depth // 2
+    # Worth trying: as long as a segment, and as long as the largest segments leave room for.
+    kept = [(config.weight_depth - n) // 2 for n in accumulate(sorted(sizes, reverse=True))]
     plans = []
-    for staging in sorted({half // 2, half} | {min(max(n, MIN_STAGING_WORDS), half) for n in sizes}):
+    for staging in {half} | {n for n in sizes + kept if 0 < n < half}:
         resident = _largest_that_fit(sizes, config.weight_depth - 2 * staging)
-        plans.append((sum(n for i, n in enumerate(sizes) if i not in resident), -staging, resident))
-    for _, negative_staging, resident in sorted(plans, key=lambda plan: plan[:2]):
-        staging = -negative_staging
+        streamed = [n for i, n in enumerate(sizes) if i not in resident]
+        cost = config.n_cores * sum(streamed) + LAYER_CYCLES * sum(-(-n // staging) for n in streamed)
+        plans.append((cost, staging, resident))
+    for _, staging, resident in sorted(plans, key=lambda plan: plan[:2]):
         split = [
             [p] if i in resident or p.n_words <= staging else _split(layers[i], staging, config)
             for i, p in enumerate(whole)
