@@ -29,7 +29,7 @@ class Made:
 
 
 class TfliteBuilder:
-    """One file with one network. Shapes have the batch; ``padding`` is SAME or VALID, ``activation`` a schema's name."""
+    """One file with one network. Shapes include the batch; ``padding`` and ``activation`` have the schema's names."""
 
     def __init__(self):
         self._b = flatbuffers.Builder(4096)
@@ -148,7 +148,7 @@ class TfliteBuilder:
     # What layers are made of
 
     def tensor(self, name, shape, *, scale=None, zero_point=0, dtype="INT8", data=None, axis=0, signature=None) -> Made:
-        """Any tensor; ``scale`` may be an array, one for each index of dimension ``axis``; ``data`` makes it constant."""
+        """Any tensor; ``scale`` may be an array, one for each index of ``axis``; ``data`` makes it a constant."""
         quantisation = None
         if scale is not None:
             scales = np.atleast_1d(np.asarray(scale, np.float32))
