@@ -196,7 +196,7 @@ def _long_list(b: GraphBuilder) -> str:
         (_padded_max, (6, 6, 1), "max pool max1: padding holds the zero point"),
         (_long_row, (10, 10, 15), "conv0: a single row with its tap table is larger than a staging area"),
         (_huge_multiplier, (3, 3, 1), "conv0: a requantise multiplier"),
-        (_long_list, (1, 1, 1), "command list .* takes .* bytes"),
+        (_long_list, (1, 1, 1), "command lists .* take .* bytes"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, shape, message):

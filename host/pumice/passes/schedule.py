@@ -98,10 +98,10 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
     load = _load_list(segments, passes, n_resident_words, plan.config)
     run, output_bytes, debug_offsets = _run_list(segments, passes, plan, debug)
     room = plan.config.cpu_ram_bytes - COMMANDS_OFFSET
-    if len(run) > room:
+    if len(load) + len(run) > room:
         raise CompileError(
-            f"the command list of {len(passes)} layer passes takes {len(run)} bytes but the soft core has room for "
-            f"{room}: use a configuration with more cpu_ram_bytes or weight_depth"
+            f"the command lists of {len(passes)} layer passes take {len(load) + len(run)} bytes but the soft core has "
+            f"room for {room}: use a configuration with more cpu_ram_bytes or weight_depth"
         )
     load_offset = segments.put(load)
     run_offset = segments.put(run)
