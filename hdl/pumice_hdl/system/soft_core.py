@@ -42,6 +42,9 @@ class VexRiscv(wiring.Component):
         A cycle with ``stb`` and ``ack`` is a transfer; ``stb`` is held until then.
     """
 
+    instructions: wiring.PureInterface
+    data: wiring.PureInterface
+
     def __init__(self):
         super().__init__({"instructions": Out(WishboneBus()), "data": Out(WishboneBus())})
 
@@ -102,6 +105,12 @@ class SoftCore(wiring.Component):
     ValueError
         If the firmware is longer than ``FIRMWARE_BYTES``.
     """
+
+    ram: wiring.PureInterface
+    log: stream.Interface
+    mailbox: wiring.PureInterface
+    dma: wiring.PureInterface
+    engine: wiring.PureInterface
 
     def __init__(self, config: EngineConfig, firmware: bytes):
         if len(firmware) > FIRMWARE_BYTES:
