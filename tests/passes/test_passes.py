@@ -1,6 +1,7 @@
 """Passes on their own: what each promises the next one."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def _prepared(graph):
     return operations, tensors, phases, stored
 
 
-@pytest.mark.parametrize("left", [1, 2, 5])
+@pytest.mark.parametrize("left", [1, 2, 4])
 def test_left_shift_becomes_more_terms(left):
     """A multiplier of 2**(left - 1) or more is 2**left on weights and bias, which int8 terms of equal taps carry."""
     b = GraphBuilder(np.random.default_rng(SEED), (4, 4, 2))
@@ -34,12 +35,10 @@ def test_left_shift_becomes_more_terms(left):
     (operation,) = lower(b.build("conv0"))
     n_terms = len(operation.taps) // 9
     assert operation.taps == operation.taps[:9] * n_terms
-    sums = operation.weights.astype(int).reshape(3, n_terms, 9, 2).sum(axis=1)
-    np.testing.assert_array_equal(
-        sums, layer.weights.reshape(3, 9, 2).astype(int) << np.array([0, 0, left])[:, None, None]
-    )
+    scaled = layer.weights.reshape(3, 9, 2).astype(int) << np.array([0, 0, left])[:, None, None]
+    np.testing.assert_array_equal(operation.weights.astype(int).reshape(3, n_terms, 9, 2).sum(axis=1), scaled)
     np.testing.assert_array_equal(operation.bias, layer.bias.astype(int) << np.array([0, 0, left]))
-    assert n_terms == int(np.ceil((127 << left) / 127.5))
+    assert n_terms == np.ceil(max(scaled.max() / 127, -scaled.min() / 128))
 
 
 def test_dead_channels_go_both_ways():
@@ -113,7 +112,7 @@ def test_regions_that_live_together_do_not_overlap(seed):
         made = {graph.input} | {other.output for other in operations[: i + 1]}
         live = {operation.output, *operation.inputs} | (made & set(later))
         spans = sorted((plan[name], plan[name] + planes[name].n_bytes) for name in live)
-        assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
         assert spans[-1][1] <= peak_bytes(plan, planes)
 
 
@@ -125,6 +124,5 @@ def test_deal_is_longest_first(n_cores):
         cores = deal(costs, n_cores)
         assert sorted(row for core in cores for row in core) == list(range(n_rows))
         loads = [sum(costs[row] for row in core) for core in cores]
-        # Graham's bound for this rule.
-        lower_bound = max([sum(costs) / n_cores, *costs])
-        assert max(loads, default=0) <= (4 / 3) * lower_bound + 1e-9 or max(loads) <= sum(costs) / n_cores + max(costs)
+        assert max(loads) <= sum(costs) / n_cores + max(costs, default=0)
+    assert deal([8, 8, 9, 33, 8], 2) == [[3], [0, 1, 2, 4]]

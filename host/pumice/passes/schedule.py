@@ -209,8 +209,11 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     output = plan.planes[operation.output]
     height, width, _ = output.shape
     row_stride = output.row_stride * output.phases[1]
-    n_valid = width if operation.row_by_row else (height - 1) * row_stride + width
     in_phases = output.phases != (1, 1)
+    n_valid = (height - 1) * row_stride + width
+    if operation.row_by_row or (height == 1 and not in_phases):
+        # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
+        n_valid, row_stride = width, max(row_stride, plan.config.n_lanes)
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
     return {
         "format": layer.format.code,
