@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from .graph import Graph, Tensor
 
 RAW_SUFFIXES = (".dat", ".bin")
 IMAGE_SCALES = (1.0, 1 / 255)  # an image's bytes stand for 0..255 or 0..1
+
+NPY_ERRORS = (ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError)
+"""What numpy raises on a damaged ``.npy`` file, whose header it reads as a Python literal."""
 
 
 def load_input(path: str | Path, graph: Graph) -> np.ndarray:
@@ -43,7 +47,7 @@ def load_input(path: str | Path, graph: Graph) -> np.ndarray:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:  # what numpy raises on a file that is no .npy
+    except NPY_ERRORS as error:
         raise InputError(f"{path}: no valid .npy file: {error}") from error
     raise InputError(f"{path}: unknown kind of file; expected .npy, or raw int8 bytes in {' or '.join(RAW_SUFFIXES)}")
 

@@ -262,15 +262,15 @@ class _Importer:
             )
         return tensor
 
-    def _constant(self, op: FileOperator, position: int, what: str, dtypes: tuple[str, ...], rank: int) -> FileTensor:
+    def _constant(self, op: FileOperator, position: int, what: str, dtypes: tuple[str, ...], *ranks: int) -> FileTensor:
         if len(op.inputs) <= position or op.inputs[position] < 0:
             raise self._malformed(op, f"has no {what}")
         tensor = self.file.tensors[op.inputs[position]]
         if tensor.dtype not in dtypes or tensor.data is None:
             found = "computed" if tensor.data is None and tensor.dtype in dtypes else tensor.dtype
             raise self._unsupported(op, f"has {found} {what}, where constant {' or '.join(dtypes)} is supported")
-        if len(tensor.shape) != rank or 0 in tensor.shape:
-            raise self._malformed(op, f"has {what} of shape {tensor.shape}; {rank} dimensions are expected")
+        if len(tensor.shape) not in ranks or 0 in tensor.shape:
+            raise self._malformed(op, f"has {what} of shape {tensor.shape}; dimensions expected: {ranks}")
         return tensor
 
     def _clamp(self, op: FileOperator, output: Tensor) -> dict[str, int]:
@@ -414,7 +414,7 @@ class _Importer:
 
     def _mean(self, op: FileOperator) -> Layer:
         x = self._input(op)
-        axes = self._constant(op, 1, "axes", ("INT32",), len(self.file.tensors[op.inputs[1]].shape)).data.ravel()
+        axes = self._constant(op, 1, "axes", ("INT32",), 0, 1).data.ravel()
         rank = len(self.file.tensors[op.inputs[0]].shape)
         reduced = {int(axis) % rank - rank + 3 for axis in axes if -rank <= axis < rank}  # as indices of x.shape
         if len(reduced) != len(axes) or not reduced or not reduced <= {0, 1}:

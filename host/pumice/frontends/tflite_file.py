@@ -262,7 +262,8 @@ def _quantisation(name: str, tensor: tflite.Tensor, shape: tuple[int, ...]) -> t
         zero_points = np.zeros(len(scales), np.int64)
     if len(zero_points) != len(scales):
         raise ModelError(f"tensor {name}: {len(scales)} scales but {len(zero_points)} zero points")
-    return scales.astype(np.float64), zero_points, axis
+    with np.errstate(invalid="ignore"):  # a NaN is refused where the scale is used
+        return scales.astype(np.float64), zero_points, axis
 
 
 def _constant(name: str, data: np.ndarray, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
