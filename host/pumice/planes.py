@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -106,11 +107,12 @@ class Planes:
             raise InputError(f"expected {self.n_bytes} bytes, not {len(data)}")
         return np.frombuffer(data, np.int8)[self._places]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Plain data for an image's metadata."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> "Planes":
+    def from_json(cls, values: dict[str, Any]) -> "Planes":
         """Inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        lists = {name: tuple(values[name]) for name in ("shape", "phases", "channels")}
+        return cls(**(values | lists))

@@ -106,7 +106,7 @@ def _check_max_pool(graph: Graph, layer: Pool) -> None:
     if (source.scale, source.zero_point) != (output.scale, output.zero_point):
         raise CompileError(f"max pool {layer.name}: input and output must have the same scale and zero point")
     padded = window.pad_top or window.pad_bottom or window.pad_left or window.pad_right
-    lowest = max((maker.low for maker in graph.layers if maker.output == source.name), default=-128)
+    lowest = max((getattr(maker, "low", -128) for maker in graph.layers if maker.output == source.name), default=-128)
     if padded and lowest < source.zero_point:
         raise CompileError(
             f"max pool {layer.name}: padding holds the zero point {source.zero_point}, but its input can be as low as "
