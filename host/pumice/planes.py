@@ -114,5 +114,5 @@ class Planes:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Planes":
         """Inverse of `to_json`."""
-        lists = {name: tuple(values[name]) for name in ("shape", "phases", "channels")}
-        return cls(**(values | lists))
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields)
