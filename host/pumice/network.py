@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from . import golden
 from .errors import DeviceError, InputError, ModelError
 from .graph import Graph, Softmax, Tensor
 from .image import Image
+from .inputs import convert_input
 from .report import Result, layer_reports, share
 from .spec.config import CONFIGS, EngineConfig
 from .spec.descriptor import IMAGE_MAGIC
@@ -63,6 +64,30 @@ def load(path: str | Path) -> Model | Image:
     return Model(load_graph(path))
 
 
+def signature(model: Model | Image) -> Graph:
+    """The network's name, input, output and softmax (no other layers): all that inputs and results need."""
+    if isinstance(model, Model):
+        return model.graph
+    metadata = model.metadata
+    source, result, softmax = _tensor(metadata["input"]), _tensor(metadata["output"]), metadata["softmax"]
+    tensors, layers = [source, result], []
+    if softmax is not None:
+        probabilities = replace(
+            result, name=f"{result.name}/softmax", scale=softmax["scale"], zero_point=softmax["zero_point"]
+        )
+        tensors.append(probabilities)
+        layers.append(Softmax(name="softmax", inputs=(result.name,), output=probabilities.name, beta=softmax["beta"]))
+    return Graph(
+        name=metadata["model"],
+        tensors={tensor.name: tensor for tensor in tensors},
+        layers=layers,
+        input=source.name,
+        output=tensors[-1].name,
+        input_shape=tuple(metadata["input"]["shape"]),
+        output_shape=tuple(metadata["output"]["shape"]),
+    )
+
+
 class Network:
     """A compiled network on a device.
 
@@ -70,35 +95,12 @@ class Network:
     ----------
     device : Device
     image : Image
-    input, output : Tensor
-        What it takes and returns; ``shape`` as in the model file.
+    signature : Graph
+        What it takes and returns; see `signature`.
     """
 
     def __init__(self, device: Device, image: Image):
-        self.device, self.image = device, image
-        metadata = image.metadata
-        self.input = _tensor(metadata["input"])
-        self._engine_output = _tensor(metadata["output"])
-        self.output = self._engine_output
-        self._tail = None
-        if metadata["softmax"]:
-            self.output = _tensor(metadata["output"] | metadata["softmax"] | {"name": "probabilities"})
-            self._tail = Graph(
-                name=metadata["model"],
-                tensors={t.name: t for t in (self._engine_output, self.output)},
-                layers=[
-                    Softmax(
-                        name="softmax",
-                        inputs=(self._engine_output.name,),
-                        output=self.output.name,
-                        beta=metadata["softmax"]["beta"],
-                    )
-                ],
-                input=self._engine_output.name,
-                output=self.output.name,
-                input_shape=self._engine_output.shape,
-                output_shape=self.output.shape,
-            )
+        self.device, self.image, self.signature = device, image, signature(image)
 
     def run(self, x: np.ndarray) -> Result:
         """One inference.
@@ -106,28 +108,29 @@ class Network:
         Parameters
         ----------
         x : ndarray
-            One sample in the model file's input shape (a batch of one may be left out): int8 as the model takes it, or
-            floating point, which is quantised first.
+            One sample, as `pumice.inputs.convert_input` takes it: int8 in the model file's input shape (its batch of
+            one may be left out), or floating point, which is quantised first.
 
         Raises
         ------
         InputError
-            Wrong shape or dtype; nothing has been sent to the device then.
+            Wrong shape or dtype, or several samples; nothing has been sent to the device then.
         DeviceError, DeviceTimeoutError
             See `pumice.device.driver.EngineDriver.run`.
         """
-        image, metadata, config = self.image, self.image.metadata, self.device.config
-        run = self.device.run(image, image.pack_input(self._input_map(x)))
-        assert run is not None
+        image, metadata, config, graph = self.image, self.image.metadata, self.device.config, self.signature
+        samples = convert_input(np.asarray(x), graph)
+        if len(samples) != 1:
+            raise InputError(f"one inference takes one sample, not {len(samples)}")
+        run = self.device.run(image, image.pack_input(samples[0]))
         raw = image.unpack_output(run.output)
-        if self._tail is not None:
-            raw = golden.run(self._tail, raw)
+        for softmax in graph.layers:
+            raw = golden.run_layer(graph, softmax, [raw])
         layers = layer_reports(metadata["layers"], run.log, config)
         nonzero_macs = sum(layer.nonzero_macs for layer in layers)
-        shape = metadata["output"]["shape"]
         return Result(
-            output=golden.dequantise(self.output, raw).reshape(shape),
-            output_raw=raw.reshape(shape),
+            output=golden.dequantise(graph.tensors[graph.output], raw).reshape(graph.output_shape),
+            output_raw=raw.reshape(graph.output_shape),
             kind=self.device.kind,
             config=config.name,
             cycles=run.cycles,
@@ -139,20 +142,6 @@ class Network:
             dram_bytes=run.read_bytes + run.write_bytes,
             layers=layers,
         )
-
-    def _input_map(self, x: np.ndarray) -> np.ndarray:
-        """A sample as the engine's int8 map."""
-        x = np.asarray(x)
-        shape = tuple(self.image.metadata["input"]["shape"])
-        if x.shape not in (shape, shape[1:] if shape[:1] == (1,) else shape):
-            raise InputError(f"the network takes samples of shape {shape}, not {x.shape}")
-        if np.issubdtype(x.dtype, np.floating):
-            if not np.isfinite(x).all():
-                raise InputError("the sample holds values that are not finite")
-            x = golden.quantise(self.input, x)
-        elif x.dtype != np.int8:
-            raise InputError(f"samples must be int8 or floating point, not {x.dtype}")
-        return x.reshape(self.input.shape)
 
 
 def _tensor(entry: dict) -> Tensor:

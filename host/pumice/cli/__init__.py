@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from ..device import DEVICES, open_device
-from ..errors import PumiceError
-from ..network import load
+from ..errors import ModelError, PumiceError
+from ..inputs import load_input
+from ..network import Model, load, signature
 from ..report import run_report
 from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
@@ -24,25 +25,23 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Model = Annotated[Path, typer.Argument(help="An int8 .tflite network, or an image that `pumice compile` wrote.")]
+ModelPath = Annotated[Path, typer.Argument(help="An int8 .tflite network, or an image that `pumice compile` wrote.")]
 Config = Annotated[str, typer.Option(help=f"Engine configuration: {', '.join(CONFIGS)}.")]
 
 
 @app.command()
 def run(
-    model: Model,
+    model: ModelPath,
     input: Annotated[Path, typer.Option(help="Samples: .npy, or raw int8 bytes in .dat or .bin.")],
     device: Annotated[str, typer.Option(help=f"Where to run: {', '.join(DEVICES)}.")] = "sim",
     config: Config = "Z7020",
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
 ) -> None:
     """Run a network on every sample of a file and report what each layer did."""
-    from ..inputs import load_input
-
-    network_model = load(model)
-    samples = load_input(input, network_model)
+    loaded = load(model)
+    samples = load_input(input, signature(loaded))
     with open_device(device, config=config) as opened:
-        network = opened.load(network_model)
+        network = opened.load(loaded)
         results = [network.run(sample) for sample in samples]
     if json_path is not None:
         json_path.write_text(json.dumps(run_report(results), indent=2) + "\n")
@@ -54,13 +53,15 @@ def run(
 
 @app.command()
 def compile(
-    model: Model,
+    model: ModelPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
     config: Config = "Z7020",
 ) -> None:
     """Compile a network to an image for one engine configuration."""
-    image = load(model).compile(config)
-    output.write_bytes(image.to_bytes())
+    loaded = load(model)
+    if not isinstance(loaded, Model):
+        raise ModelError(f"{model} is compiled already")
+    loaded.compile(config).save(output)
 
 
 @app.command()

@@ -64,17 +64,19 @@ class Device:
             As in `pumice.compiler.compile_graph`.
         """
         image = model.compile(self.config, formats=formats) if isinstance(model, Model) else model
-        network = Network(self, image)
-        self.run(image, None)
-        return network
+        self._make_current(image)
+        return Network(self, image)
 
-    def run(self, image: Image, data: bytes | None) -> EngineRun | None:
-        """Run an image on an input buffer (None: load it only)."""
+    def run(self, image: Image, data: bytes) -> EngineRun:
+        """Run an image on an input buffer."""
+        self._make_current(image)
+        return self._engine.run(data)
+
+    def _make_current(self, image: Image) -> None:
         if self._loaded is not image:
             self._loaded = None
             self._engine.load(image)
             self._loaded = image
-        return None if data is None else self._engine.run(data)
 
 
 def open_device(name: str, *, config: EngineConfig | str = "Z7020", **options) -> Device:

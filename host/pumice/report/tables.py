@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from .result import Result
@@ -9,10 +10,11 @@ from .result import Result
 
 def run_table(result: Result, dense: Result | None = None) -> Table:
     """What each layer did; with ``dense``, the same network run without skipping zeros, how much faster it was."""
-    table = Table(title=f"{result.config} at {result.clock_mhz:g} MHz, {result.kind}", title_justify="left")
+    title = f"{result.config} at {result.clock_mhz:g} MHz, {result.kind}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for title in ("layer", "kind", "format"):
         table.add_column(title)
-    for title in ("density", "bits/weight", "cycles", "MAC use", "stalls"):
+    for title in ("density", "bits/wt", "cycles", "MAC use", "stalls"):
         table.add_column(title, justify="right")
     dense_cycles: Sequence[int | None] = [None] * len(result.layers)
     if dense is not None:

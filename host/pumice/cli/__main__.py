@@ -1,0 +1,5 @@
+"""``python -m pumice.cli``."""
+
+from . import main
+
+main()
