@@ -114,6 +114,7 @@ def test_wrong_files(graph, samples, tmp_path):
         load_input(tmp_path / "folder.dat", graph)
 
 
+@pytest.mark.filterwarnings("ignore")  # Python's, of forged headers that it reads as literals
 def test_mutated_npy(graph, samples, tmp_path):
     """Any bytes give an InputError or samples."""
     np.save(tmp_path / "x.npy", samples)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tflite
@@ -262,7 +263,10 @@ class _Importer:
             )
         return tensor
 
-    def _constant(self, op: FileOperator, position: int, what: str, dtypes: tuple[str, ...], *ranks: int) -> FileTensor:
+    def _constant(
+        self, op: FileOperator, position: int, what: str, dtypes: tuple[str, ...], *ranks: int
+    ) -> tuple[FileTensor, np.ndarray]:
+        """A constant input and its values."""
         if len(op.inputs) <= position or op.inputs[position] < 0:
             raise self._malformed(op, f"has no {what}")
         tensor = self.file.tensors[op.inputs[position]]
@@ -271,9 +275,9 @@ class _Importer:
             raise self._unsupported(op, f"has {found} {what}, where constant {' or '.join(dtypes)} is supported")
         if len(tensor.shape) not in ranks or 0 in tensor.shape:
             raise self._malformed(op, f"has {what} of shape {tensor.shape}; dimensions expected: {ranks}")
-        return tensor
+        return tensor, tensor.data
 
-    def _clamp(self, op: FileOperator, output: Tensor) -> dict[str, int]:
+    def _clamp(self, op: FileOperator, output: Tensor) -> dict[str, Any]:
         """``low`` and ``high`` of the fused activation."""
         code = op.options["FusedActivationFunction"]
         if code not in ACTIVATIONS:
@@ -288,26 +292,26 @@ class _Importer:
         low, high = map(quantised, ACTIVATIONS[code])
         return {"low": low, "high": high}
 
-    def _names(self, op: FileOperator, output: Tensor, *inputs: Tensor) -> dict:
+    def _names(self, op: FileOperator, output: Tensor, *inputs: Tensor) -> dict[str, Any]:
         return {"name": output.name, "inputs": tuple(tensor.name for tensor in inputs), "output": output.name}
 
     # Layers
 
     def _conv_2d(self, op: FileOperator) -> Layer:
         x = self._input(op, may_be_padded=True)
-        weights = self._constant(op, 1, "weights", ("INT8",), 4)
+        weights, values = self._constant(op, 1, "weights", ("INT8",), 4)
         n_out, _, _, group_channels = weights.shape
         if x.shape[2] % group_channels or n_out % (x.shape[2] // group_channels):
             raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
         groups = x.shape[2] // group_channels
-        return self._convolution(op, x, weights, weights.data, 0, groups, "conv")
+        return self._convolution(op, x, weights, values, 0, groups, "conv")
 
     def _depthwise_conv_2d(self, op: FileOperator) -> Layer:
         x = self._input(op, may_be_padded=True)
-        weights = self._constant(op, 1, "weights", ("INT8",), 4)
+        weights, values = self._constant(op, 1, "weights", ("INT8",), 4)
         if weights.shape[0] != 1 or weights.shape[3] % x.shape[2]:
             raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
-        by_output = np.ascontiguousarray(weights.data.transpose(3, 1, 2, 0))
+        by_output = np.ascontiguousarray(values.transpose(3, 1, 2, 0))
         return self._convolution(op, x, weights, by_output, 3, x.shape[2], "depthwise")
 
     def _convolution(self, op: FileOperator, x: Tensor, weights: FileTensor, by_output, axis, groups, kind) -> Conv:
@@ -319,7 +323,7 @@ class _Importer:
         if op.options["WeightsFormat"] != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
             raise self._unsupported(op, "has shuffled weights: convert it with weights in the default format")
         x = self._flat_input(op)
-        weights = self._constant(op, 1, "weights", ("INT8",), 2)
+        weights, values = self._constant(op, 1, "weights", ("INT8",), 2)
         n_out, n_in = weights.shape
         height, width, channels = x.shape
         if n_in == height * width * channels:
@@ -328,7 +332,7 @@ class _Importer:
             window = Window(kernel=(1, 1))
         else:
             raise self._malformed(op, f"has weights of shape {weights.shape} for an input of shape {x.shape}")
-        by_output = weights.data.reshape(n_out, *window.kernel, channels)
+        by_output = values.reshape(n_out, *window.kernel, channels)
         return self._weighted(op, x, weights, by_output, 0, window, 1, "dense")
 
     def _weighted(self, op, x: Tensor, weights: FileTensor, by_output, axis, window: Window, groups, kind) -> Conv:
@@ -356,10 +360,10 @@ class _Importer:
     def _bias(self, op: FileOperator, n_out: int) -> np.ndarray:
         if len(op.inputs) < 3 or op.inputs[2] < 0:
             return np.zeros(n_out, np.int32)
-        bias = self._constant(op, 2, "bias", ("INT32",), 1)
+        bias, values = self._constant(op, 2, "bias", ("INT32",), 1)
         if bias.shape != (n_out,):
             raise self._malformed(op, f"has a bias of shape {bias.shape} for {n_out} outputs")
-        return bias.data.astype(np.int32)
+        return values.astype(np.int32)
 
     def _window(self, op: FileOperator, kernel, dilation, padded) -> Window:
         """Window of a sliding operator whose input has been padded by ``padded`` (top, bottom, left, right)."""
@@ -414,7 +418,7 @@ class _Importer:
 
     def _mean(self, op: FileOperator) -> Layer:
         x = self._input(op)
-        axes = self._constant(op, 1, "axes", ("INT32",), 0, 1).data.ravel()
+        axes = self._constant(op, 1, "axes", ("INT32",), 0, 1)[1].ravel()
         rank = len(self.file.tensors[op.inputs[0]].shape)
         reduced = {int(axis) % rank - rank + 3 for axis in axes if -rank <= axis < rank}  # as indices of x.shape
         if len(reduced) != len(axes) or not reduced or not reduced <= {0, 1}:
@@ -464,12 +468,12 @@ class _Importer:
         source, result = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
         if len(source.shape) != 4 or self._quantisation(source) != self._quantisation(result):
             raise self._malformed(op, "must have 4 dimensions and the same scale and zero point on both sides")
-        amounts = self._constant(op, 1, "paddings", ("INT32", "INT64"), 2)
-        if amounts.shape != (4, 2) or amounts.data.min() < 0:
-            raise self._malformed(op, f"has impossible paddings {amounts.data.tolist()}")
-        batch, rows, columns, channels = amounts.data.tolist()
+        _, amounts = self._constant(op, 1, "paddings", ("INT32", "INT64"), 2)
+        if amounts.shape != (4, 2) or amounts.min() < 0:
+            raise self._malformed(op, f"has impossible paddings {amounts.tolist()}")
+        batch, rows, columns, channels = amounts.tolist()
         if any(batch + channels):
-            raise self._unsupported(op, f"pads {amounts.data.tolist()}; only height and width can be padded")
+            raise self._unsupported(op, f"pads {amounts.tolist()}; only height and width can be padded")
         shape = (x.shape[0] + sum(rows), x.shape[1] + sum(columns), x.shape[2])
         if self._map_shape(op.outputs[0]) != shape:
             raise self._malformed(op, f"makes shape {shape}, but the file says {self._map_shape(op.outputs[0])}")

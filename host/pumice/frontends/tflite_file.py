@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tflite
@@ -79,7 +80,7 @@ class FileOperator:
     operator: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: dict[str, int | float]
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +119,11 @@ class _Reader:
     def read(self) -> TfliteFile:
         model = self.model
         n_subgraphs = self._count(model.SubgraphsLength(), "subgraphs")
-        if n_subgraphs != 1:
+        subgraph = model.Subgraphs(0) if n_subgraphs == 1 else None
+        if subgraph is None:
             raise UnsupportedModelError(
                 f"the model has {n_subgraphs} subgraphs, where 1 is supported: convert it without control flow"
             )
-        subgraph = model.Subgraphs(0)
         buffers = self._items(model.BuffersLength(), model.Buffers, self._buffer, "buffers")
         names: set[str] = set()
         tensors = self._items(
