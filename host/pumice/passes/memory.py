@@ -1,5 +1,7 @@
 """Addresses of tensors in activation memory."""
 
+from collections.abc import Mapping
+
 from ..errors import CompileError
 from ..planes import Planes
 from .operation import Operation
@@ -36,7 +38,7 @@ def place(
     return plan
 
 
-def peak_bytes(plan: dict[str, int], planes: dict[str, Planes]) -> int:
+def peak_bytes(plan: Mapping[str, int], planes: Mapping[str, Planes]) -> int:
     """End of the highest region."""
     return max(address + planes[name].n_bytes for name, address in plan.items())
 
