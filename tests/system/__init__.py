@@ -1,0 +1,1 @@
+"""Tests of the whole system: images on the verilated gateware against the golden model."""
