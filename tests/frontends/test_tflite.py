@@ -297,7 +297,13 @@ def _channel_scales(net):
     return net.conv(_image(net), **layer)
 
 
+def _no_buffers(net):
+    net._buffers.clear()
+    return net.max_pool(_image(net), (2, 2))
+
+
 MALFORMED = {
+    "buffer 0 does not exist": _no_buffers,
     "takes 96 bytes, but its buffer has 93": _wrong_size,
     r"makes shape \(2, 2, 2\), but the file says \(3, 2, 2\)": _wrong_output,
     "needs options of type Pool2DOptions": _wrong_options,
