@@ -1,11 +1,13 @@
 """All sources at once against a byte array; each has its own part of the memory, so only its own order matters."""
 
 import os
+from collections import deque
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, Timer
 from pumice.spec.config import CONFIGS
+from pumice_hdl.engine.store import StoreUnit
 from pumice_hdl.engine.write_bus import TURNS
 from pumice_hdl.layouts import LAYER_LAYOUT, bank_write_layout, row_result_layout
 from pumice_hdl.system.buses import activation_write_layout
@@ -19,6 +21,7 @@ CORE_BYTES = SIZE // 2 // CONFIG.n_cores
 DMA_START, GAPS_START = SIZE // 2, 3 * SIZE // 4  # the last gap runs over the end into the first WRAPPED_BYTES
 WRAPPED_BYTES = 2 * W
 PITCH = 1000
+RESULT_CYCLES = StoreUnit.latency + 2 + W.bit_length() // 2  # from taking a result to its bank write, both included
 
 
 def random_layer(rng, phase_store, n_gaps=5):
@@ -53,19 +56,23 @@ def random_dma_writes(rng, model, n):
 
 
 class Banks:
-    """Applies what the bus hands to the banks to ``memory`` and counts the writes."""
+    """Applies and counts what the bus hands to the banks; ``idle`` must be low all the way of a result."""
 
     def __init__(self, dut):
         self.memory, self.n_writes = np.zeros(SIZE, np.int64), 0
         cocotb.start_soon(self._watch(dut))
 
     async def _watch(self, dut):
+        idle = deque(maxlen=RESULT_CYCLES)
         while True:
             await RisingEdge(dut.clk)
+            idle.append(bool(dut.idle.value))
             write = unpack(bank_write_layout(CONFIG), int(dut.banks.value))
             if write.enable:
                 assert write.next_row == (write.row + 1) % CONFIG.bank_depth
                 self.n_writes += 1
+                is_result = WRAPPED_BYTES // W <= write.row < DMA_START // W
+                assert not (any(idle) if is_result else idle[-1])
             for b in range(W):
                 if write.enable >> b & 1:
                     row = write.next_row if write.wrap >> b & 1 else write.row
