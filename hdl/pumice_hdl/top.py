@@ -1,6 +1,6 @@
 """The whole system: host registers, soft core, DMA and engine between two AXI ports."""
 
-from amaranth import Module, ResetInserter
+from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -38,12 +38,20 @@ class System(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.host_registers = host = HostRegisters(self.config)
-        # reset.hold restarts everything but the host's own registers.
-        hold = ResetInserter(host.hold)
         soft_core, dma, engine = SoftCore(self.config, self.firmware), Dma(self.config), Engine(self.config)
-        m.submodules.soft_core = hold(soft_core)
-        m.submodules.dma = hold(dma)
-        m.submodules.engine = hold(engine)
+
+        # reset.hold restarts everything but the host's own registers. AXI bursts cannot be taken back, so DMA and
+        # engine go on until the DMA is idle, however short the host's pulse was; the soft core waits for that.
+        resetting = Signal()
+        with m.If(host.hold):
+            m.d.sync += resetting.eq(1)
+        with m.Elif(~dma.busy):
+            m.d.sync += resetting.eq(0)
+        restart = Signal()
+        m.d.comb += [restart.eq(resetting & ~dma.busy), soft_core.restart.eq(resetting)]
+        m.submodules.soft_core = soft_core
+        m.submodules.dma = ResetInserter(restart)(dma)
+        m.submodules.engine = ResetInserter(restart)(engine)
 
         wiring.connect(m, wiring.flipped(self.host), host.host)
         wiring.connect(m, dma.memory, wiring.flipped(self.memory))

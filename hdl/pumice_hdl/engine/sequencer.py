@@ -80,21 +80,19 @@ class LayerSequencer(wiring.Component):
         with m.If(self.submit):
             m.d.sync += self.queue_full.eq(1)
         with m.Switch(front_state):
-            with m.Case(Front.IDLE):
-                with m.If(self.queue_full):
-                    m.d.sync += [
-                        self.front.eq(self.queued),
-                        self.start.eq(1),
-                        self.queue_full.eq(0),
-                        front_state.eq(Front.PREPARED),
-                    ]
+            with m.Case(Front.IDLE), m.If(self.queue_full):
+                m.d.sync += [
+                    self.front.eq(self.queued),
+                    self.start.eq(1),
+                    self.queue_full.eq(0),
+                    front_state.eq(Front.PREPARED),
+                ]
             with m.Case(Front.PREPARED):
                 m.d.comb += self.go.eq(~self.running & ~self.counters_busy)
                 with m.If(self.go):
                     m.d.sync += [self.back.eq(self.front), front_state.eq(Front.RUNNING)]
-            with m.Case(Front.RUNNING):
-                with m.If(self.cores_idle):
-                    m.d.sync += front_state.eq(Front.IDLE)
+            with m.Case(Front.RUNNING), m.If(self.cores_idle):
+                m.d.sync += front_state.eq(Front.IDLE)
 
         m.d.comb += [
             self.enable.eq(front_state == Front.RUNNING),

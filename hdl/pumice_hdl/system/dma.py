@@ -126,6 +126,8 @@ class Dma(wiring.Component):
         Activations and weights.
     ram : Out(RamPort())
         Soft-core RAM.
+    busy : Out(1)
+        A transfer runs or waits.
     completed : Out(16)
         Transfers completed since clear.
     read_bytes, write_bytes : Out(32)
@@ -145,6 +147,7 @@ class Dma(wiring.Component):
                 "memory": Out(Axi4()),
                 "engine": Out(EnginePort(config)),
                 "ram": Out(RamPort()),
+                "busy": Out(1),
                 "completed": Out(16),
                 "read_bytes": Out(32),
                 "write_bytes": Out(32),
@@ -352,7 +355,8 @@ class Dma(wiring.Component):
         m.d.comb += [
             bus_fault.eq(~dropped & ((received & failed) | (answered & axi.bresp[1]))),
             block.status_queue_full.eq(queue_full),
-            block.status_busy.eq(queue_full | busy),
+            self.busy.eq(queue_full | busy),
+            block.status_busy.eq(self.busy),
             block.status_fault.eq(fault),
             block.completed_n.eq(self.completed),
             block.fault_address_value.eq(fault_address),

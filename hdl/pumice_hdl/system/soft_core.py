@@ -38,6 +38,8 @@ class VexRiscv(wiring.Component):
 
     Members
     -------
+    restart : In(1)
+        Synchronous reset besides the domain's.
     instructions, data : Out(WishboneBus())
         A cycle with ``stb`` and ``ack`` is a transfer; ``stb`` is held until then.
     """
@@ -46,7 +48,7 @@ class VexRiscv(wiring.Component):
     data: wiring.PureInterface
 
     def __init__(self):
-        super().__init__({"instructions": Out(WishboneBus()), "data": Out(WishboneBus())})
+        super().__init__({"restart": In(1), "instructions": Out(WishboneBus()), "data": Out(WishboneBus())})
 
     def elaborate(self, platform):
         ports = {}
@@ -59,7 +61,7 @@ class VexRiscv(wiring.Component):
         return Instance(
             "VexRiscv",
             i_clk=ClockSignal(),
-            i_reset=ResetSignal(),
+            i_reset=ResetSignal() | self.restart,
             i_externalResetVector=Const(RESET_VECTOR, 32),
             i_timerInterrupt=Const(0),
             i_softwareInterrupt=Const(0),
@@ -93,6 +95,8 @@ class SoftCore(wiring.Component):
 
     Members
     -------
+    restart : In(1)
+        Holds the processor in reset, for two cycles at least; the other ports go on.
     ram : In(RamPort())
         The DMA's access; never refused.
     log : In(stream.Signature(LOG_WRITE_LAYOUT))
@@ -119,6 +123,7 @@ class SoftCore(wiring.Component):
         self.firmware = firmware
         super().__init__(
             {
+                "restart": In(1),
                 "ram": In(RamPort()),
                 "log": In(stream.Signature(LOG_WRITE_LAYOUT)),
                 **{block: Out(RegisterBus()) for block in BLOCK_BASES},
@@ -128,6 +133,7 @@ class SoftCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.cpu = cpu = VexRiscv()
+        m.d.comb += cpu.restart.eq(self.restart)
         words = [int.from_bytes(self.firmware[i : i + 8], "little") for i in range(0, len(self.firmware), 8)]
         m.submodules.memory = memory = Memory(shape=64, depth=self.config.cpu_ram_bytes // 8, init=words)
         write, read = memory.write_port(granularity=8), memory.read_port()

@@ -72,7 +72,7 @@ class EngineDriver:
         watchdog_cycles: int = WATCHDOG_CYCLES,
     ):
         self.config = config
-        self._hardware, self._limit_cycles, self._watchdog_cycles = hardware, limit_cycles, watchdog_cycles
+        self.hardware, self._limit_cycles, self._watchdog_cycles = hardware, limit_cycles, watchdog_cycles
         self._buffers: dict[str, Buffer] = {}
         self._header: dict[str, int] | None = None
         try:
@@ -91,7 +91,7 @@ class EngineDriver:
     def close(self) -> None:
         """Free the buffers and let go of the hardware. Harmless when repeated."""
         self._free_buffers()
-        self._hardware.close()
+        self.hardware.close()
 
     def reset(self) -> None:
         """Restart the soft core and drop the loaded image."""
@@ -122,7 +122,7 @@ class EngineDriver:
         log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
         sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes)
         for name, n_bytes in zip(BUFFERS, sizes, strict=True):
-            buffer = self._buffers[name] = self._hardware.allocate(n_bytes)
+            buffer = self._buffers[name] = self.hardware.allocate(n_bytes)
             self._write(f"{name}_base_low", buffer.address & 0xFFFF_FFFF)
             self._write(f"{name}_base_high", buffer.address >> 32)
             self._write(f"{name}_bytes", n_bytes)
@@ -165,13 +165,15 @@ class EngineDriver:
 
     def _command(self, command: int, what: str) -> None:
         self._write("doorbell", command)
-        if not self._hardware.wait_interrupt(self._limit_cycles):
+        if not self.hardware.wait_interrupt(self._limit_cycles):
             state = self._describe()
             self.reset()
             raise DeviceTimeoutError(f"{what} did not finish within {self._limit_cycles} cycles: {state}")
         self._write("interrupt_clear", 1)
         if self._read("status", "state") != registers.STATE_IDLE:
-            raise DeviceError(f"{what} failed: {self._describe()}")
+            state = self._describe()
+            self.reset()  # whatever was under way is gone; the next image starts afresh
+            raise DeviceError(f"{what} failed: {state}")
 
     def _describe(self) -> str:
         """The engine's state in words, for messages."""
@@ -217,7 +219,7 @@ class EngineDriver:
 
     def _read(self, register: str, field: str | None = None) -> int:
         r = registers.find("host", register, field)
-        return self._hardware.read(r.offset) >> r.lsb & ((1 << r.bits) - 1)
+        return self.hardware.read(r.offset) >> r.lsb & ((1 << r.bits) - 1)
 
     def _write(self, register: str, value: int) -> None:
-        self._hardware.write(registers.find("host", register).offset, value)
+        self.hardware.write(registers.find("host", register).offset, value)
