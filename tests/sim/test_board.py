@@ -156,6 +156,18 @@ def test_closed_board_says_so(board):
         board.read(0)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_boards_are_independent(copier_library, order):
+    boards = [Board(copier_library, dram_bytes=1 << 20) for _ in range(2)]
+    for i, board in enumerate(boards):
+        board.run(100 * (i + 1))
+        board.write(copier.SOURCE, i)
+    assert [board.read(copier.SOURCE) for board in boards] == [0, 1]
+    boards[order[0]].close()
+    assert boards[order[1]].read(copier.SOURCE) == order[1]
+    boards[order[1]].close()
+
+
 @pytest.mark.parametrize("wrong", [{"bandwidth": 0}, {"bandwidth": 1.1}, {"latency": 0}, {"dram_bytes": 100}])
 def test_refuses_bad_parameters(copier_library, wrong):
     with pytest.raises(ValueError, match="must be"):

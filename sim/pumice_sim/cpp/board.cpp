@@ -91,6 +91,7 @@ class Board {
   }
 
   ~Board() {
+    make_current();
 #if VM_TRACE
     if (trace_) trace_->close();
 #endif
@@ -104,6 +105,7 @@ class Board {
   bool interrupt() const { return top_->INTERRUPT; }
 
   bool run(uint64_t n_cycles, bool until_interrupt) {
+    make_current();
     for (uint64_t i = 0; i < n_cycles && error_.empty(); ++i) {
       if (until_interrupt && top_->INTERRUPT) break;
       step();
@@ -130,6 +132,10 @@ class Board {
   }
 
  private:
+  // Verilator keeps the context of the last board that a thread made, and uses it behind the model's back (to take a
+  // model's scopes down, for one), even when that board is gone.
+  void make_current() { Verilated::threadContextp(&context_); }
+
   void reset() {
     Vtop& top = *top_;
     HOST(araddr) = HOST(arprot) = HOST(arvalid) = HOST(rready) = 0;
@@ -152,6 +158,7 @@ class Board {
   }
 
   bool host_access(uint32_t offset) {
+    make_current();
     host_busy_ = true;
     top_->eval();
     for (uint64_t i = 0; i < kHostLimit && host_busy_ && error_.empty(); ++i) step();
