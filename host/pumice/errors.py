@@ -31,3 +31,11 @@ class DeviceError(PumiceError):
 
 class DeviceTimeoutError(DeviceError):
     """A run did not finish in time; the message holds the engine's state."""
+
+
+class PowerError(PumiceError):
+    """A sensor or a meter's file cannot be read, or what it gave is too little for a figure."""
+
+
+class EnergyError(PumiceError):
+    """Coefficients or calibration runs cannot be read, or do not determine anything."""

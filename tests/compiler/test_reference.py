@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pumice.compiler import compile_graph
-from pumice.device.reference import _Machine
+from pumice.device.reference import Machine
 from pumice.errors import DeviceError, ImageError
 from pumice.image import parse_header
 from pumice.spec.config import TINY, Z7020
@@ -14,8 +14,8 @@ from .graphs import GraphBuilder
 SEED = 9
 
 
-def _run(*commands: list[int]) -> _Machine:
-    machine = _Machine(TINY, np.random.default_rng(SEED))
+def _run(*commands: list[int]) -> Machine:
+    machine = Machine(TINY, np.random.default_rng(SEED))
     machine.buffers = {"image": bytearray(64), "input": bytearray(64), "output": bytearray(64)}
     machine.run(np.array([word for command in commands for word in command], np.uint32))
     return machine

@@ -15,6 +15,7 @@ from ..network import Model, load, signature
 from ..report import run_report
 from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
+from .energy import calibrate, energy
 
 EXIT_ERROR = 2
 
@@ -70,6 +71,10 @@ def demo(config: Config = "Z7020") -> None:
     from .demo import show
 
     show(Console(), config)
+
+
+app.command()(energy)
+app.command()(calibrate)
 
 
 def main() -> None:

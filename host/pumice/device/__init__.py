@@ -1,7 +1,8 @@
 """Devices: one way to run networks, whatever carries the engine."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DeviceError
 from ..image import Image
@@ -9,6 +10,9 @@ from ..network import Model, Network, find_config
 from ..spec.config import EngineConfig
 from .driver import EngineRun
 from .predicted import PredictedEngine
+
+if TYPE_CHECKING:
+    from ..power import Power
 
 DEVICES = ("sim", "reference")
 
@@ -42,6 +46,7 @@ class Device:
         self.name, self.kind, self.config = name, kind, config
         self._engine = engine
         self._loaded: Image | None = None
+        self._observers: list[Callable[[Image, bytes, EngineRun], None]] = []
 
     def __enter__(self):
         return self
@@ -70,7 +75,25 @@ class Device:
     def run(self, image: Image, data: bytes) -> EngineRun:
         """Run an image on an input buffer."""
         self._make_current(image)
-        return self._engine.run(data)
+        run = self._engine.run(data)
+        for observer in self._observers:
+            observer(image, data, run)
+        return run
+
+    @contextmanager
+    def observe(self, observer: Callable[[Image, bytes, EngineRun], None]) -> Iterator[None]:
+        """Call ``observer`` with image, input buffer and result after each inference while the context is entered."""
+        self._observers.append(observer)
+        try:
+            yield
+        finally:
+            self._observers.remove(observer)
+
+    def power(self, **options) -> "Power":
+        """What tells this device's power; see `pumice.power.device_power`, which takes the options."""
+        from ..power import device_power
+
+        return device_power(self, **options)
 
     def _make_current(self, image: Image) -> None:
         if self._loaded is not image:

@@ -59,22 +59,13 @@ def run_image(
     DeviceError
         A command, segment or transfer that the hardware would refuse or could not finish.
     """
-    header = parse_header(image_bytes, config)
-    machine = _Machine(config, np.random.default_rng(seed))
-    machine.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
-    machine.buffers["input"] = bytearray(input_bytes)
-    machine.buffers["output"] = bytearray(header["output_bytes"])
-    for part in ("load", "run"):
-        offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
-        machine.log = []
-        machine.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset))
-    if len(machine.log) != header["n_layers"]:
-        raise DeviceError(f"the image ran {len(machine.log)} layers but its header says {header['n_layers']}")
+    machine = Machine(config, np.random.default_rng(seed))
+    machine.execute(image_bytes, input_bytes)
     return bytes(machine.buffers["output"]), machine.log
 
 
-class _Machine:
-    """Memories and the command walker."""
+class Machine:
+    """Memories and the command walker; `execute` leaves ``buffers`` and ``log`` behind."""
 
     def __init__(self, config: EngineConfig, rng: np.random.Generator):
         self.config, self.rng = config, rng
@@ -82,6 +73,19 @@ class _Machine:
         self.weights = rng.integers(0, 1 << 64, (config.n_cores, config.weight_depth), np.uint64)
         self.buffers: dict[str, bytearray] = {}
         self.log: list[dict[str, int]] = []
+
+    def execute(self, image_bytes: bytes, input_bytes: bytes) -> None:
+        """Load an image and run it once; see `run_image`."""
+        header = parse_header(image_bytes, self.config)
+        self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
+        self.buffers["input"] = bytearray(input_bytes)
+        self.buffers["output"] = bytearray(header["output_bytes"])
+        for part in ("load", "run"):
+            offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
+            self.log = []
+            self.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset))
+        if len(self.log) != header["n_layers"]:
+            raise DeviceError(f"the image ran {len(self.log)} layers but its header says {header['n_layers']}")
 
     def run(self, words: np.ndarray) -> None:
         """Walk one command list to its end."""
