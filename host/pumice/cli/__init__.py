@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..device import DEVICES, open_device
+from ..device import DEFAULT_CONFIG, DEVICES, open_device
 from ..errors import ModelError, PumiceError
 from ..inputs import load_input
 from ..network import Model, load, signature
@@ -35,7 +35,12 @@ def run(
     model: ModelPath,
     input: Annotated[Path, typer.Option(help="Samples: .npy, or raw int8 bytes in .dat or .bin.")],
     device: Annotated[str, typer.Option(help=f"Where to run: {', '.join(DEVICES)}.")] = "sim",
-    config: Config = "Z7020",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Engine configuration: {', '.join(CONFIGS)}. Default: {DEFAULT_CONFIG}; on a board, its own."
+        ),
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
 ) -> None:
     """Run a network on every sample of a file and report what each layer did."""
@@ -56,7 +61,7 @@ def run(
 def compile(
     model: ModelPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
-    config: Config = "Z7020",
+    config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Compile a network to an image for one engine configuration."""
     loaded = load(model)
@@ -66,7 +71,7 @@ def compile(
 
 
 @app.command()
-def demo(config: Config = "Z7020") -> None:
+def demo(config: Config = DEFAULT_CONFIG) -> None:
     """Read handwritten digits with a pruned network on the simulated engine."""
     from .demo import show
 

@@ -14,7 +14,8 @@ from .predicted import PredictedEngine
 if TYPE_CHECKING:
     from ..power import Power
 
-DEVICES = ("sim", "reference")
+DEVICES = ("sim", "pynq", "reference")
+DEFAULT_CONFIG = "Z7020"
 
 
 class Engine(Protocol):
@@ -102,24 +103,32 @@ class Device:
             self._loaded = image
 
 
-def open_device(name: str, *, config: EngineConfig | str = "Z7020", **options) -> Device:
+def open_device(name: str, *, config: EngineConfig | str | None = None, **options) -> Device:
     """Open a device.
 
     Parameters
     ----------
     name : str
-        ``sim``: the hardware, simulated cycle by cycle. ``reference``: numpy, with predicted cycles.
-    config : EngineConfig or str
-        The engine, or its name in `CONFIGS`.
+        ``sim``: the hardware, simulated cycle by cycle. ``pynq``: a board that runs PYNQ. ``reference``: numpy, with
+        predicted cycles.
+    config : EngineConfig or str, optional
+        The engine, or its name in `CONFIGS`; default: `DEFAULT_CONFIG`, for ``pynq`` what the engine says that it is.
     options
-        For ``sim`` those of `pumice_sim.Board`.
+        For ``sim`` those of `pumice_sim.Board`, for ``pynq`` those of `pumice.device.pynq.open_pynq`.
 
     Raises
     ------
     DeviceError
         Unknown name or configuration, or the device cannot be opened.
     """
-    config = find_config(config)
+    if name == "pynq":
+        try:
+            from .pynq import open_pynq
+        except ImportError as error:
+            raise DeviceError(f"this device needs PYNQ ({error}): pip install 'pumice[pynq]'") from error
+        kind, engine = open_pynq(None if config is None else find_config(config), **options)
+        return Device(name, kind, engine.config, engine)
+    config = find_config(config or DEFAULT_CONFIG)
     if name == "sim":
         from .sim import open_sim
 

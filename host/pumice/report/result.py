@@ -26,7 +26,7 @@ class Result:
     cycles : int
         Engine clock cycles from the doorbell to the interrupt.
     clock_mhz : float
-        Clock that the configuration is meant for.
+        The engine's clock: on a board what it runs at, else what the configuration is meant for.
     nonzero_macs, dense_macs : int
         Sums over the layers.
     mac_utilisation : float

@@ -1,6 +1,6 @@
-"""Writes what is derived from the spec as text: the firmware's C header and the register documentation.
+"""Writes what is derived from the spec as text: C header of the firmware, register documentation, boards' hand-offs.
 
-``python -m pumice.spec.generate`` writes both files, ``--check`` compares them instead. The output depends on the spec
+``python -m pumice.spec.generate`` writes the files, ``--check`` compares them instead. The output depends on the spec
 alone: no date, no path.
 """
 
@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import descriptor, registers
+from .boards import BOARDS
+from .config import CONFIGS
 from .descriptor import COMMAND, IMAGE_HEADER, LAYER, PREAMBLE, ROW, TRANSFER, Packed
+from .hwh import hwh
 
 ROOT = Path(__file__).parents[3]
 SOFT_CORE_BLOCKS = tuple(registers.BLOCK_BASES)
@@ -132,6 +135,10 @@ def outputs() -> dict[Path, str]:
     return {
         ROOT / "firmware" / "generated" / "pumice_registers.h": c_header(),
         ROOT / "docs" / "registers.md": documentation(),
+        **{
+            ROOT / "host" / "pumice" / "overlays" / board.folder / "pumice.hwh": hwh(CONFIGS[board.config], board)
+            for board in BOARDS.values()
+        },
     }
 
 

@@ -1,0 +1,1 @@
+"""Notebooks for PYNQ (``pynq get-notebooks pumice``), with what they run."""

@@ -1,0 +1,1 @@
+"""PYNQ itself on the simulated board: each version of it in an environment of its own."""
