@@ -147,6 +147,7 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "flat": layer.flat,
         "tags": [passes.index(part) for part in parts],
         "row_by_row": operation.row_by_row,
+        "scattered": operation.scattered,
         "n_rows": len(layer.rows),
         "n_tiles": tiles,
         "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),

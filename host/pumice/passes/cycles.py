@@ -28,6 +28,8 @@ def predict_cycles(layer_pass: "LayerPass", n_tiles: int) -> int:
 
 def n_stored(operation: Operation, output: Planes) -> int:
     """Flattened positions that a row of an operation's row table writes."""
+    if operation.scattered:
+        return 1
     return output.row_stride if operation.row_by_row else output.n_phases * output.plane_bytes
 
 
@@ -38,6 +40,7 @@ def count_tiles(operation: Operation, output: Planes, config: EngineConfig) -> i
 
 def estimate_cycles(operation: Operation, output: Planes, config: EngineConfig) -> int:
     """Cycles in a format without fillers, on cores that end together: for choices made before rows are encoded."""
-    n_repeats = output.shape[0] if operation.row_by_row else 1
+    height, width, _ = output.shape
+    n_repeats = height * width if operation.scattered else height if operation.row_by_row else 1
     steps = int(np.maximum(operation.n_terms, MIN_ROW_CYCLES).sum()) * n_repeats
     return count_tiles(operation, output, config) * -(-steps // config.n_cores)

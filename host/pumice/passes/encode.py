@@ -136,7 +136,8 @@ def _encode_as(
     bias = operation.folded_bias([source.zero_point for source in sources])
     out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
     encoded = []
-    n_repeats = output.shape[0] if operation.row_by_row else 1
+    starts = _starts(operation, output)
+    sy, sx = operation.stride
     for m, row in enumerate(rows):
         bits = BitWriter()
         n_steps = format.encode(row, run, bits)
@@ -147,13 +148,13 @@ def _encode_as(
                 bias=int(bias[m]),
                 multiplier=int(operation.multiplier[m]),
                 shift=int(operation.shift[m]),
-                row_base=row_base + y * sources[0].row_stride if sources else 0,
-                out_address=out_address + y * output.row_stride,
+                row_base=row_base + sources[0].tap_offset(y * sy, x * sx) if sources else 0,
+                out_address=out_address + output.tap_offset(y, x),
                 n_steps=n_steps,
                 bits=int.from_bytes(bits.to_bytes(), "little"),
                 n_bits=bits.n_bits,
             )
-            for y in range(n_repeats)
+            for y, x in starts
         ]
     return EncodedLayer(
         operation=operation,
@@ -164,6 +165,14 @@ def _encode_as(
         taps=taps,
         rows=encoded,
     )
+
+
+def _starts(operation: Operation, output: Planes) -> list[tuple[int, int]]:
+    """Output positions at which a row of weights starts to be computed, each taking a row of the row table."""
+    height, width, _ = output.shape
+    if operation.scattered:
+        return [(y, x) for y in range(height) for x in range(width)]
+    return [(y, 0) for y in range(height if operation.row_by_row else 1)]
 
 
 def _first_plane(source: Planes, channel: int) -> int:

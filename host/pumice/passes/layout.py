@@ -64,7 +64,7 @@ def lay_out(
 
 def is_tied(operation: Operation, tensors: dict[str, Tensor], phases: dict[str, tuple[int, int]]) -> bool:
     """Whether the output's row stride follows from the input's: not for a single row, which has no next one."""
-    if operation.row_by_row or not operation.inputs:
+    if operation.scattered or operation.row_by_row or not operation.inputs:
         return False
     return tensors[operation.output].shape[0] > 1 or phases[operation.output] != (1, 1)
 
@@ -85,8 +85,10 @@ def _margins(operations, tensors, phases, network_input) -> dict[str, _Margins]:
             columns = [tap.dx // phases[name][1] for tap in operation.taps]
             margin.top = max([margin.top] + [-row for row in rows])
             margin.left = max([margin.left] + [-column for column in columns])
-            margin.bottom = max([margin.bottom] + [out_height + row - height for row in rows])
-            margin.right = max([margin.right] + [out_width + column - width for column in columns])
+            sy, sx = operation.stride if operation.scattered else (1, 1)
+            last_row, last_column = (out_height - 1) * sy, (out_width - 1) * sx
+            margin.bottom = max([margin.bottom] + [last_row + row + 1 - height for row in rows])
+            margin.right = max([margin.right] + [last_column + column + 1 - width for column in columns])
     # Inputs of one operation have one pitch, so equal margins.
     changed = True
     while changed:

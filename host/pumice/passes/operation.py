@@ -39,6 +39,8 @@ class Operation:
         Without the zero points' share, taken modulo 2**32.
     multiplier, shift : ndarray of int64, (rows,)
     low, high : int
+    scattered : bool
+        Each output position is computed on its own: for strides that no layout of the input serves.
     row_by_row : bool
         Each output row is computed on its own (see `untie`).
     dense_macs : int
@@ -59,6 +61,7 @@ class Operation:
     shift: np.ndarray
     low: int
     high: int
+    scattered: bool = False
     row_by_row: bool = False
     dense_macs: int = 0
 

@@ -1,4 +1,8 @@
-"""One layout for all readers of a tensor; a copy where two are needed."""
+"""One layout for all readers of a tensor; a copy where two are needed.
+
+Layers inside a network with a stride other than 1 and 2 are scattered: each output position is computed on its own, by
+one lane. What they write has no padding, so a copy of it, which has, follows.
+"""
 
 from dataclasses import replace
 
@@ -10,6 +14,9 @@ from .operation import Operation
 STORED_PHASES = ((1, 1), (2, 2))
 """Layouts that the engine can write; the host writes the network's input in any."""
 
+MAX_SCATTERED_ROWS = 1 << 15
+"""Half of what the row table of a core can count."""
+
 
 def insert_relayouts(
     operations: list[Operation], tensors: dict[str, Tensor], network_input: str
@@ -19,14 +26,15 @@ def insert_relayouts(
     Returns
     -------
     operations, tensors
-        With an identity operation in front of the first stride-2 reader of a tensor that is also read at stride 1.
+        With an identity operation in front of the first stride-2 reader of a tensor that is also read at stride 1, and
+        behind each scattered operation.
     phases : dict of str to (int, int)
         Phases of every tensor that is read or made.
 
     Raises
     ------
     CompileError
-        A tensor made by the engine is read at a stride other than 1 and 2, or readers disagree on other strides.
+        A scattered operation has too many rows.
     """
     tensors, result, phases = dict(tensors), [], {}
     for name in [network_input] + [operation.output for operation in operations]:
@@ -34,19 +42,11 @@ def insert_relayouts(
         if name != network_input or len({reader.stride for reader in readers}) > 1:
             for reader in readers:
                 reader.stride = _free_axis(reader.stride, tensors[reader.output].shape)
-        strides = {reader.stride for reader in readers} or {(1, 1)}
-        phases[name] = min(strides)
-        is_packed_by_host = name == network_input and len(strides) == 1
-        if not is_packed_by_host and not strides <= set(STORED_PHASES):
-            uses = ", ".join(f"{reader.name} at stride {reader.stride}" for reader in readers)
-            raise CompileError(
-                f"tensor {name} is read by {uses}: inside a network strides of 1x1 and 2x2 can run, and "
-                "any one stride on the network's input; replace other strides by convolutions of stride 2 in sequence, "
-                "or by stride 1 and a pool of stride 2"
-            )
+                reader.scattered = reader.stride not in STORED_PHASES
+        phases[name] = min({_phases_read(reader) for reader in readers} or {(1, 1)})
     for operation in operations:
         (name, *_) = operation.inputs
-        if operation.stride != phases[name]:
+        if _phases_read(operation) != phases[name]:
             copy = f"{name}@2x2"
             if copy not in tensors:
                 tensors[copy] = replace(tensors[name], name=copy)
@@ -54,7 +54,28 @@ def insert_relayouts(
                 result.append(relayout(name, copy, tensors[name].shape[2], phases[name]))
             operation.inputs = (copy,)
         result.append(operation)
+        if operation.scattered:
+            result.append(_scatter(operation, tensors, phases))
     return result, tensors, phases
+
+
+def _phases_read(operation: Operation) -> tuple[int, int]:
+    return (1, 1) if operation.scattered else operation.stride
+
+
+def _scatter(operation: Operation, tensors: dict[str, Tensor], phases: dict[str, tuple[int, int]]) -> Operation:
+    """Let an operation write a tensor of its own; the copy of that to the tensor that it is to make."""
+    made = tensors[operation.output]
+    height, width, n_channels = made.shape
+    if height * width * n_channels > MAX_SCATTERED_ROWS:
+        raise CompileError(
+            f"layer {operation.name} has stride {operation.stride}: inside a network strides other than 1x1 and 2x2 take "
+            f"a row of the row table for each of its {height * width * n_channels} outputs, where up to "
+            f"{MAX_SCATTERED_ROWS} are possible; use convolutions or pools of stride 2 in sequence"
+        )
+    operation.output = f"{made.name}@scattered"
+    tensors[operation.output], phases[operation.output] = replace(made, name=operation.output), (1, 1)
+    return relayout(operation.output, made.name, n_channels, (1, 1))
 
 
 def _free_axis(stride: tuple[int, int], output_shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -210,6 +210,8 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     height, width, _ = output.shape
     row_stride = output.row_stride * output.phases[1]
     in_phases = output.phases != (1, 1)
+    if operation.scattered:
+        height = width = 1
     n_valid = (height - 1) * row_stride + width
     if operation.row_by_row or (height == 1 and not in_phases):
         # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
