@@ -37,10 +37,12 @@ def test_layers_run_one_behind_the_other():
                 assert core_busy == 0, "start while a front end works"
                 events.append(("start", ctx.get(dut.front.tag)))
             if ctx.get(dut.go):
-                assert not ctx.get(dut.running) and not counters_busy
+                assert not ctx.get(dut.running)
+                assert not counters_busy
                 events.append(("go", ctx.get(dut.front.tag)))
             if ctx.get(dut.complete):
-                assert core_busy == 0 and bus_busy == 0
+                assert core_busy == 0
+                assert bus_busy == 0
                 events.append(("complete", ctx.get(dut.back.tag)))
             prepared_ahead += ctx.get(dut.ahead)
             if ctx.get(dut.enable):
@@ -118,4 +120,5 @@ def test_counters_and_log(config):
     simulator.add_testbench(bench)
     simulator.add_testbench(memory, background=True)
     simulator.run()
-    assert got == expected and len(got) == 16
+    assert got == expected
+    assert len(got) == 16

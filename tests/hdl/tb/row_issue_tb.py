@@ -131,10 +131,14 @@ async def terms_in_order(dut, p, p_credit):
     layout = row_context_layout(CONFIG)
     names = ("bias", "multiplier", "shift", "out_address")
     assert contexts == [pack(layout, {**{n: row[n] for n in names}, "tile": t}) for t in tiles for row in rows]
-    assert len(contexts) == n_rows and aligns == N_TILES and counts[Activity.STEP.value] == n_terms
+    assert len(contexts) == n_rows
+    assert aligns == N_TILES
+    assert counts[Activity.STEP.value] == n_terms
     for _ in range(12):
         await RisingEdge(dut.clk)
-    assert dut.idle.value and dut.drained.value and not dut.term_valid.value
+    assert dut.idle.value
+    assert dut.drained.value
+    assert not dut.term_valid.value
     if p == p_credit == 1.0:  # rows back to back: only tiles and short rows may cost cycles
         ideal = N_TILES * sum(max(DRAIN_CYCLES, row["n_steps"]) for row in rows)
         assert last_cycle <= ideal + 20 + 4 * N_TILES + 10
