@@ -23,7 +23,7 @@ def test_layers_run_one_behind_the_other():
 
     async def bench(ctx):
         submitted, core_busy, bus_busy, counters_busy, prepared_ahead = 0, 0, 0, 0, 0
-        for cycle in range(6000):
+        for _ in range(6000):
             submit = submitted < n_layers and not ctx.get(dut.queue_full) and rng.random() < 0.2
             if submit:
                 ctx.set(dut.queued.tag, submitted)
@@ -56,7 +56,8 @@ def test_layers_run_one_behind_the_other():
             await ctx.tick()
             if len(events) == 3 * n_layers and not ctx.get(dut.busy):
                 break
-        assert cycle < 5999, "layers are missing"
+        else:
+            raise AssertionError("layers are missing")
         assert prepared_ahead > n_layers  # cycles in which the next layer was prepared early
 
     simulator = Simulator(dut)
