@@ -16,7 +16,7 @@ test: $(VENV)/test-$(PINS)
 check: $(VENV)/test-$(PINS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pumice.spec.generate --check
 
 # One stamp for each set of extras; a change of pyproject.toml installs anew.

@@ -58,10 +58,12 @@ def build_board(config: EngineConfig, *, trace: bool = False) -> Path:
     return library
 
 
-def build_library(name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: bool = False) -> Path:
-    """Shared library of any design with the ports that `verilate` asks for; built when it is not there yet."""
+def build_library(
+    name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: bool = False, harness: Path = BOARD_SOURCE
+) -> Path:
+    """Shared library of any design with the ports that the harness asks for; built when it is not there yet."""
     options = repr((VERILATOR_FLAGS, trace, tool_versions())).encode()
-    digest = _digest([verilog.encode(), options, BOARD_SOURCE.read_bytes(), *(s.read_bytes() for s in sources)])
+    digest = _digest([verilog.encode(), options, harness.read_bytes(), *(s.read_bytes() for s in sources)])
     folder = cache_folder() / f"{name}-{digest}"
     if not (folder / LIBRARY).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def build_library(name: str, verilog: str, sources: tuple[Path, ...] = (), *, tr
             build = Path(temporary) / "build"
             build.mkdir()
             (build / f"{TOP}.v").write_text(verilog)
-            verilate(build / f"{TOP}.v", sources, build / LIBRARY, trace=trace)
+            verilate(build / f"{TOP}.v", sources, build / LIBRARY, trace=trace, harness=harness)
             shutil.rmtree(build / "obj")
             _rename(build, folder)
     return folder / LIBRARY
@@ -79,7 +81,7 @@ def _source_key(config: EngineConfig, trace: bool) -> Path:
     """Where the name of the folder is kept that was built from the present sources."""
     import pumice_hdl
 
-    folders = [Path(pumice_hdl.__file__).parent, Path(pumice.spec.__file__).parent, Path(__file__).parent]
+    folders = [Path(pumice_hdl.__path__[0]), Path(pumice.spec.__path__[0]), Path(__file__).parent]
     sources = [f for folder in [*folders, ROOT / "firmware"] for f in sorted(folder.rglob("*")) if f.is_file()]
     contents = [f.read_bytes() for f in sources if f.suffix != ".pyc"]
     return cache_folder() / "keys" / _digest([repr((config, trace, tool_versions())).encode(), *contents])

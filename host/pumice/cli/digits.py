@@ -27,9 +27,9 @@ def load_split() -> Split:
         from sklearn.datasets import load_digits
     except ImportError:
         raise PumiceError("the digits come with scikit-learn: pip install 'pumice[demo]'") from None
-    digits = load_digits()
-    images = (digits.images / PIXEL_MAX).astype(np.float32)[..., None]
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels / PIXEL_MAX).astype(np.float32).reshape(-1, 8, 8, 1)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
     n_test = len(images) // TEST_SHARE
     test, train = order[:n_test], order[n_test:]
-    return Split(images[train], digits.target[train], images[test], digits.target[test])
+    return Split(images[train], labels[train], images[test], labels[test])

@@ -14,7 +14,7 @@ from .predicted import PredictedEngine
 if TYPE_CHECKING:
     from ..power import Power
 
-DEVICES = ("sim", "pynq", "reference")
+DEVICES = ("sim", "pynq", "serial", "reference")
 DEFAULT_CONFIG = "Z7020"
 
 
@@ -23,12 +23,15 @@ class Engine(Protocol):
 
     def load(self, image: Image) -> None:
         """Make an image the one that runs."""
+        ...
 
     def run(self, data: bytes) -> EngineRun:
         """One inference on an input buffer."""
+        ...
 
     def close(self) -> None:
         """Let go of everything. Harmless when repeated."""
+        ...
 
 
 class Device:
@@ -41,11 +44,12 @@ class Device:
     kind : str
         What its cycles are; see `pumice.report.Result`.
     config : EngineConfig
+    engine : Engine
+        What carries it out; an `EngineDriver` unless ``name`` is ``reference``.
     """
 
     def __init__(self, name: str, kind: str, config: EngineConfig, engine: Engine):
-        self.name, self.kind, self.config = name, kind, config
-        self._engine = engine
+        self.name, self.kind, self.config, self.engine = name, kind, config, engine
         self._loaded: Image | None = None
         self._observers: list[Callable[[Image, bytes, EngineRun], None]] = []
 
@@ -57,7 +61,7 @@ class Device:
 
     def close(self) -> None:
         """Let go of the engine. Harmless when repeated."""
-        self._engine.close()
+        self.engine.close()
 
     def load(self, model: Model | Image, *, formats: Mapping[str, str] | str | None = None) -> Network:
         """Compile a model for this engine (an image is taken as it is) and load it.
@@ -76,7 +80,7 @@ class Device:
     def run(self, image: Image, data: bytes) -> EngineRun:
         """Run an image on an input buffer."""
         self._make_current(image)
-        run = self._engine.run(data)
+        run = self.engine.run(data)
         for observer in self._observers:
             observer(image, data, run)
         return run
@@ -99,7 +103,7 @@ class Device:
     def _make_current(self, image: Image) -> None:
         if self._loaded is not image:
             self._loaded = None
-            self._engine.load(image)
+            self.engine.load(image)
             self._loaded = image
 
 
@@ -109,12 +113,13 @@ def open_device(name: str, *, config: EngineConfig | str | None = None, **option
     Parameters
     ----------
     name : str
-        ``sim``: the hardware, simulated cycle by cycle. ``pynq``: a board that runs PYNQ. ``reference``: numpy, with
-        predicted cycles.
+        ``sim``: the hardware, simulated cycle by cycle. ``pynq``: a board that runs PYNQ. ``serial``: a board on a
+        serial port. ``reference``: numpy, with predicted cycles.
     config : EngineConfig or str, optional
         The engine, or its name in `CONFIGS`; default: `DEFAULT_CONFIG`, for ``pynq`` what the engine says that it is.
     options
-        For ``sim`` those of `pumice_sim.Board`, for ``pynq`` those of `pumice.device.pynq.open_pynq`.
+        For ``sim`` those of `pumice_sim.Board`, for ``pynq`` those of `pumice.device.pynq.open_pynq`, for ``serial``
+        those of `pumice.device.serial.open_serial`.
 
     Raises
     ------
@@ -133,6 +138,10 @@ def open_device(name: str, *, config: EngineConfig | str | None = None, **option
         from .sim import open_sim
 
         return Device(name, "simulated", config, open_sim(config, **options))
+    if name == "serial":
+        from .serial import open_serial
+
+        return Device(name, "on-board", config, open_serial(config, **options))
     if name == "reference":
         return Device(name, "predicted", config, PredictedEngine(config, **options))
     raise DeviceError(f"there is no device {name!r}; there are {', '.join(DEVICES)}")

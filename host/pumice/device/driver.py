@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..errors import DeviceError, DeviceTimeoutError, InputError
 from ..image import Image, parse_header
 from ..spec import registers
@@ -90,6 +92,7 @@ class EngineDriver:
 
     def close(self) -> None:
         """Free the buffers and let go of the hardware. Harmless when repeated."""
+        self._header = None
         self._free_buffers()
         self.hardware.close()
 
@@ -205,7 +208,7 @@ class EngineDriver:
 
     def _put(self, name: str, data: bytes) -> None:
         buffer = self._buffers[name]
-        memoryview(buffer.array)[: len(data)] = data
+        buffer.array[: len(data)] = np.frombuffer(data, np.uint8)
         buffer.flush()
 
     def _get(self, name: str) -> bytes:

@@ -21,12 +21,15 @@ class Buffer(Protocol):
 
     def flush(self) -> None:
         """Make the host's writes visible to the engine."""
+        ...
 
     def invalidate(self) -> None:
         """Make the engine's writes visible to the host."""
+        ...
 
     def free(self) -> None:
         """Give the memory back. Harmless when repeated."""
+        ...
 
 
 class Hardware(Protocol):
@@ -34,15 +37,20 @@ class Hardware(Protocol):
 
     def read(self, offset: int) -> int:
         """A 32-bit register of the host block, by byte offset."""
+        ...
 
     def write(self, offset: int, value: int) -> None:
         """Write a 32-bit register of the host block, by byte offset; ``value`` in 0 .. 2**32 - 1."""
+        ...
 
     def allocate(self, n_bytes: int) -> Buffer:
         """A zeroed buffer of ``n_bytes`` bytes."""
+        ...
 
     def wait_interrupt(self, limit_cycles: int) -> bool:
         """Wait until the interrupt line is high, at most ``limit_cycles`` engine clock cycles; says whether it is."""
+        ...
 
     def close(self) -> None:
         """Let go of the hardware. Harmless when repeated."""
+        ...

@@ -62,7 +62,7 @@ def load_coefficients(name: str | Path) -> Coefficients:
     EnergyError
         No such file or not such a file; a coefficient is missing, unknown, negative, or lacks its source or date.
     """
-    path = files(__package__).joinpath("coefficients", f"{name}.json") if name in SHIPPED else Path(name)
+    path = files("pumice.energy") / "coefficients" / f"{name}.json" if name in SHIPPED else Path(name)
     try:
         document = json.loads(path.read_text())
     except OSError as error:

@@ -33,7 +33,7 @@ def energy_summary(report: EnergyReport) -> str:
     batches = ", ".join(f"{n}: {report.batch(n) * 1e6:.4g}" for n in BATCH_SIZES)
     warning = "The coefficients are placeholders: not for quoting.\n" if report.coefficients.has_placeholders else ""
     return (
-        f"{warning}{report.total.joules * 1e6:.4g} uJ an inference ({report.kind}), mean of {report.n_samples}; "
+        f"{report.coefficients.description}\n{warning}{report.total.joules * 1e6:.4g} uJ an inference ({report.kind}), mean of {report.n_samples}; "
         f"{report.latency_s * 1e3:.4g} ms ({report.backend}); {report.average_w:.4g} W on average, "
         f"{report.peak_w:.4g} W in the costliest layer ({report.kind}).\n"
         f"Batch size: uJ an inference with the weights loaded once for the batch ({report.kind}): {batches}"

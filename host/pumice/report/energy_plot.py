@@ -55,3 +55,4 @@ def _stack(axes, bars: dict[str, dict[str, float]], *, horizontal: bool) -> None
         draw(list(bars), lengths, color=f"C{k}", label=component, **{start: starts})
         starts = [a + b for a, b in zip(starts, lengths, strict=True)]
     (axes.set_xlabel if horizontal else axes.set_ylabel)(label)
+    (axes.set_xlim if horizontal else axes.set_ylim)(0, 1.05 * max(starts) or 1)

@@ -11,7 +11,7 @@ from .result import Result
 def run_table(result: Result, dense: Result | None = None) -> Table:
     """What each layer did; with ``dense``, the same network run without skipping zeros, how much faster it was."""
     title = f"{result.config} at {result.clock_mhz:g} MHz, {result.kind}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for title in ("layer", "kind", "format"):
         table.add_column(title)
     for title in ("density", "bits/wt", "cycles", "MAC use", "stalls"):
