@@ -1,5 +1,8 @@
 """Exceptions of the library; every message says what is wrong, what was expected and what to do."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 
 class PumiceError(Exception):
     """Base of all exceptions that Pumice raises on purpose."""
@@ -9,8 +12,26 @@ class ModelError(PumiceError):
     """A model file cannot be read or holds something malformed."""
 
 
+class LayerCheck(NamedTuple):
+    """What a front end found out of one layer of a file; ``problem`` is None where it can run."""
+
+    name: str
+    operator: str
+    problem: str | None
+
+
 class UnsupportedModelError(ModelError):
-    """A well-formed model holds layers that cannot run; the message names each one, its operator and what to do."""
+    """A well-formed model holds layers that cannot run; the message names each one, its operator and what to do.
+
+    Attributes
+    ----------
+    layers : tuple of LayerCheck
+        All layers of the model, those that can run too, where the front end came that far; else empty.
+    """
+
+    def __init__(self, message: str, layers: Iterable[LayerCheck] = ()):
+        super().__init__(message)
+        self.layers = tuple(layers)
 
 
 class ImageError(PumiceError):

@@ -103,7 +103,7 @@ def _conv(graph: Graph, layer: Conv, x: np.ndarray) -> np.ndarray:
     weights = layer.weights.reshape(layer.groups, n_out // layer.groups, -1, group_channels)
     weights = weights.transpose(2, 0, 3, 1).astype(np.float64)
     accumulators = 0
-    for tap, tap_weights in zip(_taps(_centred(x, tensor), layer.window), weights, strict=True):
+    for tap, tap_weights in zip(window_taps(_centred(x, tensor), layer.window), weights, strict=True):
         if layer.groups == 1:
             accumulators = accumulators + tap @ tap_weights[0]  # BLAS; einsum is slower
         else:
@@ -117,9 +117,9 @@ def _conv(graph: Graph, layer: Conv, x: np.ndarray) -> np.ndarray:
 def _pool(graph: Graph, layer: Pool, x: np.ndarray) -> np.ndarray:
     tensor, output = graph.tensors[layer.inputs[0]], graph.tensors[layer.output]
     if layer.mode == "max":
-        largest = reduce(np.maximum, _taps(x, layer.window, padding=-128))  # so padding never wins
+        largest = reduce(np.maximum, window_taps(x, layer.window, padding=-128))  # so padding never wins
         return np.clip(largest, layer.low, layer.high)
-    total = sum(_taps(_centred(x, tensor), layer.window))
+    total = sum(window_taps(_centred(x, tensor), layer.window))
     kernel_height, kernel_width = layer.window.kernel
     scale = average_multiplier(tensor.scale, output.scale, kernel_height * kernel_width)
     return _requantise(total, 0, scale, output, layer, single_rounding=True)
@@ -141,7 +141,7 @@ def _centred(x: np.ndarray, tensor: Tensor) -> np.ndarray:
     return x.astype(np.float64) - tensor.zero_point
 
 
-def _taps(x: np.ndarray, window: Window, *, padding: int = 0) -> Iterator[np.ndarray]:
+def window_taps(x: np.ndarray, window: Window, *, padding: float = 0) -> Iterator[np.ndarray]:
     """For each position of the kernel, row-major, the values that it meets: (n, output height, width, channels)."""
     height, width = window.output_size(*x.shape[1:3])
     rows, columns = (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right)

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..build import BITSTREAMS, Board, build_ulx3s
 from ..device import DEFAULT_CONFIG, DEVICES, open_device
 from ..errors import ModelError, PumiceError
 from ..inputs import load_input
-from ..network import Model, load, signature
+from ..network import Model, find_config, load, signature
 from ..report import run_report
 from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
 from .energy import calibrate, energy
+from .models import check, quantize
 
 EXIT_ERROR = 2
 
@@ -26,7 +28,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ModelPath = Annotated[Path, typer.Argument(help="An int8 .tflite network, or an image that `pumice compile` wrote.")]
+ModelPath = Annotated[
+    Path, typer.Argument(help="An int8 network (.tflite, .onnx, .pumq), or an image that `pumice compile` wrote.")
+]
 Config = Annotated[str, typer.Option(help=f"Engine configuration: {', '.join(CONFIGS)}.")]
 
 
@@ -78,8 +82,27 @@ def demo(config: Config = DEFAULT_CONFIG) -> None:
     show(Console(), config)
 
 
+@app.command()
+def build(
+    board: Annotated[Board, typer.Option(help="The board.")] = Board.ULX3S,
+    config: Config = "ULX3S",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: bitstreams/BOARD.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the placer.")] = 1,
+) -> None:
+    """Build a bitstream with the open tools; takes many minutes."""
+    manifest = build_ulx3s(find_config(config), output or BITSTREAMS / board.value, seed=seed)
+    Console().print(
+        f"{board.value}, {config}: {manifest['clock_mhz_post_route']} MHz post-route for {manifest['clock_mhz']} MHz; "
+        f"{manifest['bitstream_bytes']:,} bytes"
+    )
+
+
 app.command()(energy)
 app.command()(calibrate)
+
+
+app.command()(check)
+app.command()(quantize)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Int8 TensorFlow Lite networks to graphs. The schema's file is read by `tflite_file`; its meaning is stated here."""
+"""Int8 TensorFlow Lite networks to graphs. The schema's file is read by `tflite_file`; its meaning is stated here.
+
+Float networks differ in `tflite_float`.
+"""
 
 import math
 from collections import Counter
@@ -10,10 +13,14 @@ from typing import Any
 import numpy as np
 import tflite
 
-from ..errors import ModelError, UnsupportedModelError
+from ..errors import LayerCheck, ModelError, UnsupportedModelError
+from ..floating import FloatGraph
 from ..graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor, Window
+from ..quantise import clamp_bound
 from ..spec.numerics import MAX_SHIFT
+from .tflite_constants import fold_constants
 from .tflite_file import FileOperator, FileTensor, TfliteFile, read_tflite
+from .windows import NO_PADDING, make_window, same_padding
 
 HINTS = {
     "LOGISTIC": "use RELU or RELU6, or leave a last one to the host",
@@ -34,14 +41,12 @@ ACTIVATIONS = {
 }
 """Range of real values that a fused activation leaves."""
 
-NO_PADDING = (0, 0, 0, 0)
-MAX_PADDING = 4096  # positions on one side; more is a forged window
 VIEWS = ("RESHAPE", "DEQUANTIZE")
 """Operators whose result may be the network's output without being computed."""
 
 
-def load_tflite(path: str | Path) -> Graph:
-    """Read an int8 ``.tflite`` file.
+def load_tflite(path: str | Path) -> Graph | FloatGraph:
+    """Read a ``.tflite`` file, int8 or float.
 
     Raises
     ------
@@ -56,28 +61,52 @@ def load_tflite(path: str | Path) -> Graph:
     return parse_tflite(path.read_bytes(), path.stem)
 
 
-def parse_tflite(data: bytes, name: str) -> Graph:
-    """Graph of the bytes of an int8 ``.tflite`` file; ``name`` is what the graph is called. Raises as `load_tflite`."""
+def parse_tflite(data: bytes, name: str) -> Graph | FloatGraph:
+    """Graph of the bytes of a ``.tflite`` file; ``name`` is what the graph is called. Raises as `load_tflite`."""
+    from .tflite_float import FloatImporter
+
     try:
-        return _Importer(read_tflite(data), name).graph()
+        file = fold_constants(read_tflite(data))
+        is_float = any(t.dtype == "FLOAT32" for t in file.tensors) and not any(
+            tensor.dtype == "INT8" and tensor.data is None for tensor in file.tensors
+        )
+        return (FloatImporter if is_float else Importer)(file, name).graph()
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{name}: {error}", error.layers) from error
     except ModelError as error:
-        raise type(error)(f"{name}: {error}") from error
+        raise ModelError(f"{name}: {error}") from error
 
 
-class _Importer:
+class Importer:
     """Builds a graph from the operators that the network's output depends on.
 
     ``names`` maps a tensor of the file to the graph's tensor that holds its values: RESHAPE, PAD and the conversions at
     the borders make no tensor of their own. ``padding`` holds what a PAD adds (top, bottom, left, right) to them.
+
+    Class attributes: the types of feature maps, weights and biases; operators whose inputs are two feature maps.
     """
 
+    dtype = weight_dtype = "INT8"
+    bias_dtype = "INT32"
+    two_inputs: tuple[str, ...] = ("ADD",)
+
     def __init__(self, file: TfliteFile, name: str):
+        self.file, self.name, self.rules = file, name, self._rules()
         for what, indices in (("inputs", file.inputs), ("outputs", file.outputs)):
             if len(indices) != 1:
-                raise UnsupportedModelError(f"the network has {len(indices)} {what}, where 1 is supported")
-        self.file, self.name = file, name
+                checks = self._checks(file.operators, {})
+                problems = [f"the network has {len(indices)} {what}, where 1 is supported", *_problems(checks)]
+                raise UnsupportedModelError("; ".join(problems), checks)
         self.input, self.output = file.inputs[0], file.outputs[0]
-        self.rules: dict[str, Callable[[FileOperator], Layer | None]] = {
+        self.operators = self._live_operators()
+        self.n_readers = Counter(i for op in self.operators for i in self._data_inputs(op))
+        self.n_views = Counter(i for op in self.operators if op.operator in VIEWS for i in self._data_inputs(op))
+        self.tensors: dict[str, Tensor] = {}
+        self.names: dict[int, str] = {}
+        self.padding: dict[int, tuple[int, int, int, int]] = {}
+
+    def _rules(self) -> dict[str, Callable[[FileOperator], Layer | None]]:
+        return {
             "CONV_2D": self._conv_2d,
             "DEPTHWISE_CONV_2D": self._depthwise_conv_2d,
             "FULLY_CONNECTED": self._fully_connected,
@@ -91,23 +120,21 @@ class _Importer:
             "QUANTIZE": self._quantize,
             "DEQUANTIZE": self._dequantize,
         }
-        self.operators = self._live_operators()
-        self.n_readers = Counter(i for op in self.operators for i in self._data_inputs(op))
-        self.n_views = Counter(i for op in self.operators if op.operator in VIEWS for i in self._data_inputs(op))
-        self.tensors: dict[str, Tensor] = {}
-        self.names: dict[int, str] = {}
-        self.padding: dict[int, tuple[int, int, int, int]] = {}
 
-    def graph(self) -> Graph:
+    def graph(self) -> Graph | FloatGraph:
+        """The graph; raises as `load_tflite`."""
         self._check_operators()
         self._check_activations()
-        if self.file.tensors[self.input].dtype == "INT8":
+        if self.file.tensors[self.input].dtype == self.dtype:
             self._declare(self.input)
         layers = self._layers()
-        if not layers:
-            raise UnsupportedModelError("the network has no layers")
         if self.output in self.padding:
             raise UnsupportedModelError(f"tensor {self.file.tensors[self.output].name}, the output, is that of a PAD")
+        return self._finish(layers)
+
+    def _finish(self, layers: list[Layer]) -> Graph | FloatGraph:
+        if not layers:
+            raise UnsupportedModelError("the network has no layers")
         return Graph(
             name=self.name,
             tensors=self.tensors,
@@ -125,7 +152,7 @@ class _Importer:
         """Inputs that are feature maps; weights, shapes and axes must be constants."""
         if op.operator not in self.rules:
             return tuple(i for i in op.inputs if i >= 0 and self.file.tensors[i].data is None)
-        n_inputs = 2 if op.operator == "ADD" else 1
+        n_inputs = 2 if op.operator in self.two_inputs else 1
         if len(op.inputs) < n_inputs or min(op.inputs[:n_inputs]) < 0:
             raise ModelError(f"layer {self._label(op)}: {op.operator} needs {n_inputs} inputs, not {len(op.inputs)}")
         return op.inputs[:n_inputs]
@@ -149,19 +176,32 @@ class _Importer:
         return [live[i] for i in sorted(live)]
 
     def _check_operators(self) -> None:
-        unsupported = [
-            f"layer {self._label(op)}: {op.operator} is not supported; {HINTS.get(op.operator, DEFAULT_HINT)}"
-            for op in self.operators
-            if op.operator not in self.rules
-        ]
+        checks = self._checks(self.operators, {})
+        unsupported = _problems(checks)
         if unsupported:
-            raise UnsupportedModelError("; ".join(unsupported) + f" (supported: {', '.join(self.rules)})")
+            raise UnsupportedModelError("; ".join(unsupported) + f" (supported: {', '.join(self.rules)})", checks)
         for op in self.operators:
             if len(op.outputs) != 1:
                 raise ModelError(f"layer {self._label(op)}: {op.operator} must have 1 output, not {len(op.outputs)}")
 
+    def _checks(self, operators: list[FileOperator], problems: dict[int, str]) -> list[LayerCheck]:
+        """All operators; ``problems`` by output tensor, besides operators without a rule."""
+        missing = {
+            op.operator: f"is not supported; {HINTS.get(op.operator, DEFAULT_HINT)}"
+            for op in operators
+            if op.operator not in self.rules
+        }
+        return [
+            LayerCheck(
+                self._label(op),
+                op.operator,
+                problems.get(op.outputs[0] if op.outputs else -1, missing.get(op.operator)),
+            )
+            for op in operators
+        ]
+
     def _check_activations(self) -> None:
-        """Every feature map is int8, of a known shape, with batch 1; float is allowed at the borders."""
+        """Every feature map is of `dtype`, of a known shape, with batch 1; float is allowed at the borders."""
         borders = {i for op in self.operators if op.operator == "QUANTIZE" for i in op.inputs[:1] if i == self.input}
         borders |= {i for op in self.operators if op.operator == "DEQUANTIZE" for i in op.outputs if i == self.output}
         inputs_and_outputs = (i for op in self.operators for i in (*self._data_inputs(op), *op.outputs))
@@ -169,10 +209,10 @@ class _Importer:
             tensor = self.file.tensors[i]
             if tensor.data is not None:
                 continue  # refused by the layer that reads it
-            if tensor.dtype != "INT8" and not (i in borders and tensor.dtype == "FLOAT32"):
+            if tensor.dtype != self.dtype and not (i in borders and tensor.dtype == "FLOAT32"):
                 raise UnsupportedModelError(
-                    f"the network computes in {tensor.dtype} (tensor {tensor.name}), and only int8 is supported: "
-                    "convert it with full integer quantisation to int8"
+                    f"the network computes in {tensor.dtype} (tensor {tensor.name}), and only int8 and float32 are "
+                    "supported: convert it to float32, or with full integer quantisation to int8"
                 )
             if min(tensor.shape, default=1) < 1:
                 raise UnsupportedModelError(
@@ -185,17 +225,17 @@ class _Importer:
                 )
 
     def _layers(self) -> list[Layer]:
-        layers, unsupported = [], []
+        layers, problems = [], {}
         for op in self.operators:
             try:
                 layer = self.rules[op.operator](op)
                 if layer is not None:
                     layers.append(layer)
             except UnsupportedModelError as error:
-                unsupported.append(str(error))
+                problems[op.outputs[0]] = str(error)
                 self._declare(op.outputs[0])  # so that the layers behind it are checked too
-        if unsupported:
-            raise UnsupportedModelError("; ".join(unsupported))
+        if problems:
+            raise UnsupportedModelError("; ".join(problems.values()), self._checks(self.operators, problems))
         return layers
 
     # Tensors
@@ -222,8 +262,7 @@ class _Importer:
         self.tensors[tensor.name], self.names[index] = made, tensor.name
         return made
 
-    @staticmethod
-    def _quantisation(tensor: FileTensor) -> tuple[float, int]:
+    def _quantisation(self, tensor: FileTensor) -> tuple[float, int]:
         if len(tensor.scales) != 1:
             raise ModelError(f"tensor {tensor.name} must have one scale, not {len(tensor.scales)}")
         scale, zero_point = float(tensor.scales[0]), int(tensor.zero_points[0])
@@ -282,48 +321,43 @@ class _Importer:
         code = op.options["FusedActivationFunction"]
         if code not in ACTIVATIONS:
             raise self._unsupported(op, f"has fused activation {code}; use RELU, RELU6 or RELU_N1_TO_1")
-
-        def quantised(real: float) -> int:
-            if math.isinf(real):
-                return 127 if real > 0 else -128
-            steps = math.copysign(math.floor(abs(real) / output.scale + 0.5), real) if real else 0.0
-            return int(min(127, max(-128, output.zero_point + steps)))
-
-        low, high = map(quantised, ACTIVATIONS[code])
-        return {"low": low, "high": high}
+        low, high = ACTIVATIONS[code]
+        return {"low": clamp_bound(low, output), "high": clamp_bound(high, output)}
 
     def _names(self, op: FileOperator, output: Tensor, *inputs: Tensor) -> dict[str, Any]:
         return {"name": output.name, "inputs": tuple(tensor.name for tensor in inputs), "output": output.name}
 
     # Layers
 
-    def _conv_2d(self, op: FileOperator) -> Layer:
+    def _conv_2d(self, op: FileOperator) -> Layer | None:
         x = self._input(op, may_be_padded=True)
-        weights, values = self._constant(op, 1, "weights", ("INT8",), 4)
+        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 4)
         n_out, _, _, group_channels = weights.shape
         if x.shape[2] % group_channels or n_out % (x.shape[2] // group_channels):
             raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
         groups = x.shape[2] // group_channels
         return self._convolution(op, x, weights, values, 0, groups, "conv")
 
-    def _depthwise_conv_2d(self, op: FileOperator) -> Layer:
+    def _depthwise_conv_2d(self, op: FileOperator) -> Layer | None:
         x = self._input(op, may_be_padded=True)
-        weights, values = self._constant(op, 1, "weights", ("INT8",), 4)
+        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 4)
         if weights.shape[0] != 1 or weights.shape[3] % x.shape[2]:
             raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
         by_output = np.ascontiguousarray(values.transpose(3, 1, 2, 0))
         return self._convolution(op, x, weights, by_output, 3, x.shape[2], "depthwise")
 
-    def _convolution(self, op: FileOperator, x: Tensor, weights: FileTensor, by_output, axis, groups, kind) -> Conv:
+    def _convolution(
+        self, op: FileOperator, x: Tensor, weights: FileTensor, by_output, axis, groups, kind
+    ) -> Layer | None:
         dilation = op.options["DilationHFactor"], op.options["DilationWFactor"]
         window = self._window(op, by_output.shape[1:3], dilation, self.padding.get(op.inputs[0], NO_PADDING))
         return self._weighted(op, x, weights, by_output, axis, window, groups, kind)
 
-    def _fully_connected(self, op: FileOperator) -> Layer:
+    def _fully_connected(self, op: FileOperator) -> Layer | None:
         if op.options["WeightsFormat"] != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
             raise self._unsupported(op, "has shuffled weights: convert it with weights in the default format")
         x = self._flat_input(op)
-        weights, values = self._constant(op, 1, "weights", ("INT8",), 2)
+        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 2)
         n_out, n_in = weights.shape
         height, width, channels = x.shape
         if n_in == height * width * channels:
@@ -335,7 +369,9 @@ class _Importer:
         by_output = values.reshape(n_out, *window.kernel, channels)
         return self._weighted(op, x, weights, by_output, 0, window, 1, "dense")
 
-    def _weighted(self, op, x: Tensor, weights: FileTensor, by_output, axis, window: Window, groups, kind) -> Conv:
+    def _weighted(
+        self, op, x: Tensor, weights: FileTensor, by_output, axis, window: Window, groups, kind
+    ) -> Layer | None:
         n_out = len(by_output)
         if np.any(weights.zero_points):
             raise self._unsupported(op, "has weights with a zero point other than 0: convert it with symmetric weights")
@@ -360,10 +396,10 @@ class _Importer:
     def _bias(self, op: FileOperator, n_out: int) -> np.ndarray:
         if len(op.inputs) < 3 or op.inputs[2] < 0:
             return np.zeros(n_out, np.int32)
-        bias, values = self._constant(op, 2, "bias", ("INT32",), 1)
+        bias, values = self._constant(op, 2, "bias", (self.bias_dtype,), 1)
         if bias.shape != (n_out,):
             raise self._malformed(op, f"has a bias of shape {bias.shape} for {n_out} outputs")
-        return values.astype(np.int32)
+        return np.array(values)
 
     def _window(self, op: FileOperator, kernel, dilation, padded) -> Window:
         """Window of a sliding operator whose input has been padded by ``padded`` (top, bottom, left, right)."""
@@ -372,27 +408,16 @@ class _Importer:
             raise self._malformed(
                 op, f"has kernel {kernel}, stride {stride}, dilation {dilation}; all must be positive"
             )
-        padding = list(padded)
+        own = NO_PADDING
         if op.options["Padding"] == tflite.Padding.SAME:
-            for axis, size in enumerate(self._map_shape(op.inputs[0])[:2]):
-                span = (kernel[axis] - 1) * dilation[axis] + 1
-                total = max(0, (math.ceil(size / stride[axis]) - 1) * stride[axis] + span - size)
-                padding[2 * axis] += total // 2
-                padding[2 * axis + 1] += total - total // 2
+            own = same_padding(self._map_shape(op.inputs[0])[:2], kernel, stride, dilation)
         elif op.options["Padding"] != tflite.Padding.VALID:
             raise self._malformed(op, f"has padding {op.options['Padding']}; 0 (SAME) and 1 (VALID) are possible")
-        if max(padding) > MAX_PADDING:
-            raise self._unsupported(op, f"pads {max(padding)} positions, where up to {MAX_PADDING} are supported")
-        top, bottom, left, right = padding
-        return Window(
-            kernel=tuple(kernel),
-            stride=stride,
-            dilation=tuple(dilation),
-            pad_top=top,
-            pad_bottom=bottom,
-            pad_left=left,
-            pad_right=right,
-        )
+        top, bottom, left, right = (a + b for a, b in zip(own, padded, strict=True))
+        try:
+            return make_window(kernel, stride, dilation, (top, bottom, left, right))
+        except UnsupportedModelError as error:
+            raise self._unsupported(op, str(error)) from error
 
     def _made(self, op: FileOperator, shape: tuple[int, int, int]) -> Tensor:
         """The output of ``op``, whose shape follows from its inputs."""
@@ -400,13 +425,13 @@ class _Importer:
             raise self._malformed(op, f"makes shape {shape}, but the file says {self._map_shape(op.outputs[0])}")
         return self._declare(op.outputs[0])
 
-    def _pool_2d(self, op: FileOperator) -> Layer:
+    def _pool_2d(self, op: FileOperator) -> Layer | None:
         x = self._input(op)
         kernel = op.options["FilterHeight"], op.options["FilterWidth"]
         window = self._window(op, kernel, (1, 1), NO_PADDING)
         return self._pool(op, x, window, "max" if op.operator == "MAX_POOL_2D" else "average")
 
-    def _pool(self, op: FileOperator, x: Tensor, window: Window, mode: str) -> Pool:
+    def _pool(self, op: FileOperator, x: Tensor, window: Window, mode: str) -> Layer | None:
         output = self._made(op, (*window.output_size(*x.shape[:2]), x.shape[2]))
         if mode == "average" and (window.pad_top or window.pad_bottom or window.pad_left or window.pad_right):
             raise self._unsupported(op, "averages over padding: use a window that divides the feature map, or VALID")
@@ -416,7 +441,7 @@ class _Importer:
         clamp = self._clamp(op, output) if op.options else {}
         return Pool(**self._names(op, output, x), **clamp, window=window, mode=mode)
 
-    def _mean(self, op: FileOperator) -> Layer:
+    def _mean(self, op: FileOperator) -> Layer | None:
         x = self._input(op)
         axes = self._constant(op, 1, "axes", ("INT32",), 0, 1)[1].ravel()
         rank = len(self.file.tensors[op.inputs[0]].shape)
@@ -441,7 +466,7 @@ class _Importer:
         if x.scale / output.scale >= 1 << MAX_SHIFT:
             raise self._malformed(op, f"has impossible scales {x.scale} and {output.scale}")
 
-    def _softmax(self, op: FileOperator) -> Layer:
+    def _softmax(self, op: FileOperator) -> Layer | None:
         x = self._input(op)
         beta = op.options["Beta"]
         if not (math.isfinite(beta) and beta > 0):
@@ -489,3 +514,7 @@ class _Importer:
         if op.outputs[0] != self.output:
             raise self._unsupported(op, "is not the conversion to a float output, the only one that is supported")
         self._alias(op)
+
+
+def _problems(checks: list[LayerCheck]) -> list[str]:
+    return [f"layer {check.name}: {check.operator} {check.problem}" for check in checks if check.problem]

@@ -14,6 +14,7 @@ import tflite
 from tflite.utils import BUILTIN_OPCODE2NAME
 
 from ..errors import ModelError, UnsupportedModelError
+from .tflite_sparse import densify
 
 IDENTIFIER = b"TFL3"
 MAX_RANK = 8  # of TensorFlow Lite's kernels
@@ -101,7 +102,7 @@ def read_tflite(data: bytes) -> TfliteFile:
     ModelError
         The bytes are no TensorFlow Lite file, or a damaged one.
     UnsupportedModelError
-        It has several subgraphs, or weights outside the flatbuffer or in TensorFlow's sparse encoding.
+        It has several subgraphs, or weights outside the flatbuffer.
     """
     if data[4:8] != IDENTIFIER:
         raise ModelError(f"no TensorFlow Lite file: bytes 4 to 7 must be {IDENTIFIER!r}, not {data[4:8]!r}")
@@ -174,12 +175,15 @@ class _Reader:
         scales, zero_points, axis = _quantisation(name, tensor, shape)
         if tensor.Buffer() >= len(buffers):
             raise ModelError(f"tensor {name}: buffer {tensor.Buffer()} does not exist, the file has {len(buffers)}")
-        data = buffers[tensor.Buffer()]
-        if tensor.Sparsity() is not None:
-            raise UnsupportedModelError(
-                f"tensor {name} is in TensorFlow's sparse encoding: convert the model with dense weights "
-                "(zeros are found and compressed by Pumice)"
-            )
+        data, sparsity = buffers[tensor.Buffer()], tensor.Sparsity()
+        constant = None
+        if data.size and dtype in DTYPES:
+            if sparsity is None:
+                constant = _constant(name, data, dtype, shape)
+            elif data.size % np.dtype(DTYPES[dtype]).itemsize == 0 and -1 not in shape:
+                constant = densify(name, sparsity, data.view(DTYPES[dtype]), shape)
+            else:
+                raise ModelError(f"tensor {name}: {data.size} bytes of sparse {dtype} {shape}")
         return FileTensor(
             name=name,
             shape=shape,
@@ -187,7 +191,7 @@ class _Reader:
             scales=scales,
             zero_points=zero_points,
             axis=axis,
-            data=_constant(name, data, dtype, shape) if data.size and dtype in DTYPES else None,
+            data=constant,
         )
 
     @staticmethod

@@ -69,8 +69,8 @@ def _scatter(operation: Operation, tensors: dict[str, Tensor], phases: dict[str,
     height, width, n_channels = made.shape
     if height * width * n_channels > MAX_SCATTERED_ROWS:
         raise CompileError(
-            f"layer {operation.name} has stride {operation.stride}: inside a network strides other than 1x1 and 2x2 take "
-            f"a row of the row table for each of its {height * width * n_channels} outputs, where up to "
+            f"layer {operation.name} has stride {operation.stride}: inside a network strides other than 1x1 and 2x2 "
+            f"take a row of the row table for each of its {height * width * n_channels} outputs, where up to "
             f"{MAX_SCATTERED_ROWS} are possible; use convolutions or pools of stride 2 in sequence"
         )
     operation.output = f"{made.name}@scattered"

@@ -1,0 +1,123 @@
+"""``pumice check`` and ``pumice quantize``: what a model holds, and float models to int8."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..compiler import compile_graph
+from ..errors import CompileError, InputError, LayerCheck, UnsupportedModelError
+from ..floating import FloatConv, FloatGraph
+from ..frontends import load_model
+from ..frontends.native import save_graph
+from ..graph import Conv, Graph, Layer, Softmax
+from ..inputs import load_samples
+from ..network import find_config
+from ..quantise import METHODS, quantise
+from ..spec.config import CONFIGS
+
+EXIT_UNSUPPORTED = 1
+ON_ENGINE, ON_HOST, NOWHERE = "engine", "host", "nowhere"
+N_PROBES = 4  # samples of noise that stand in for calibration when only the fit is checked
+
+ModelFile = Annotated[Path, typer.Argument(help="A network: .tflite, .onnx, .npz with its JSON, or .pumq.")]
+
+
+def check(
+    model: ModelFile,
+    config: Annotated[str, typer.Option(help=f"Engine configuration: {', '.join(CONFIGS)}.")] = "Z7020",
+) -> None:
+    """List every layer of a network and where it will run; status 1 if some cannot."""
+    console = Console()
+    try:
+        graph = load_model(model)
+    except UnsupportedModelError as error:
+        if not error.layers:
+            raise
+        console.print(_unsupported_table(error.layers))
+        n_problems = sum(layer.problem is not None for layer in error.layers)
+        console.print(f"{n_problems} of {len(error.layers)} operators cannot run", style="bold red")
+        raise typer.Exit(EXIT_UNSUPPORTED) from error
+    console.print(_layer_table(graph))
+    try:
+        image = compile_graph(_as_integers(graph), find_config(config))
+    except CompileError as error:
+        console.print(f"does not fit {config}: {error}", style="bold red", highlight=False)
+        raise typer.Exit(EXIT_UNSUPPORTED) from error
+    console.print(
+        f"fits {config}: {image.metadata['predicted_cycles']:,} cycles predicted, "
+        f"{image.metadata['weight_bytes']:,} bytes of weights"
+    )
+    if isinstance(graph, FloatGraph):
+        console.print(f"float: quantise it before it runs: pumice quantize {model} --calibration samples.npy -o OUT")
+
+
+def quantize(
+    model: ModelFile,
+    calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, floating point in real units.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The int8 network to write (.pumq).")],
+    method: Annotated[str, typer.Option(help=f"Range of activations: {', '.join(METHODS)}.")] = "minmax",
+    zero_below: Annotated[
+        float, typer.Option(help="Weights below this part of their channel's largest count as zeros.")
+    ] = 0.0,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Take the mean rounding error of weights off the biases.")
+    ] = True,
+) -> None:
+    """Quantise a float network to int8."""
+    graph = load_model(model)
+    if not isinstance(graph, FloatGraph):
+        raise InputError(f"{model} is int8 already")
+    samples = load_samples(calibration, graph)
+    integer = quantise(graph, samples, method=method, zero_below=zero_below, bias_correction=bias_correction)
+    save_graph(integer, output)
+    weights = [layer.weights for layer in integer.layers if isinstance(layer, Conv)]
+    n_weights, n_nonzeros = sum(map(np.size, weights)), sum(map(np.count_nonzero, weights))
+    counts = f"{n_nonzeros:,} of {n_weights:,} weights are not zero"
+    Console().print(f"{output}: {counts}; calibrated on {len(samples)} samples, {method}")
+
+
+def _as_integers(graph: Graph | FloatGraph) -> Graph:
+    """The graph, or one quantised on noise: whether a network fits depends on its weights."""
+    if isinstance(graph, Graph):
+        return graph
+    noise = np.random.default_rng(0).normal(size=(N_PROBES, *graph.shapes[graph.input])).astype(np.float32)
+    return quantise(graph, noise, bias_correction=False)
+
+
+def _layer_table(graph: Graph | FloatGraph) -> Table:
+    table = _table("layer", "kind", "output", "non-zero weights", "runs on")
+    for layer in graph.layers:
+        shape = graph.shapes[layer.output] if isinstance(graph, FloatGraph) else graph.tensors[layer.output].shape
+        where = ON_HOST if isinstance(layer, Softmax) else ON_ENGINE
+        table.add_row(layer.name, _kind(layer), "x".join(map(str, shape)), _density(layer), where)
+    return table
+
+
+def _kind(layer: Layer) -> str:
+    kind = getattr(layer, "kind", getattr(layer, "mode", None))
+    return kind or type(layer).__name__.removeprefix("Float").lower()
+
+
+def _density(layer: Layer) -> str:
+    if not isinstance(layer, Conv | FloatConv):
+        return ""
+    n_nonzeros = np.count_nonzero(layer.weights)
+    return f"{n_nonzeros:,} ({n_nonzeros / layer.weights.size:.0%})"
+
+
+def _unsupported_table(layers: tuple[LayerCheck, ...]) -> Table:
+    table = _table("layer", "operator", "runs on", "why not, and what to do")
+    for layer in layers:
+        table.add_row(layer.name, layer.operator, ON_ENGINE if layer.problem is None else NOWHERE, layer.problem or "")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

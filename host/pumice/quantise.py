@@ -1,0 +1,287 @@
+"""Post-training quantisation: a float graph to an int8 graph.
+
+Activations are int8 with a scale and a zero point from calibration samples, or from the model file where it states
+them; weights are int8, symmetric, with a scale for each output channel; biases int32.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from .errors import InputError, ModelError, UnsupportedModelError
+from .floating import BATCH_CHUNK, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, convolve, run_all
+from .graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor
+from .spec.numerics import MAX_SHIFT
+
+METHODS = ("minmax", "percentile", "mse")
+PERCENTILE = 99.99
+N_BINS = 2048
+MSE_SHRINKS = np.linspace(0.2, 1.0, 81)  # parts of the observed range that are tried
+LEVELS = 255  # steps of an int8
+WEIGHT_LIMIT = 127
+BIAS_LIMIT = 1 << 30
+SOFTMAX_QUANTISATION = (1 / 256, -128)  # as TensorFlow Lite's
+EMPTY_ROW_STEPS = 1024  # of a bias in an output step, for rows without weights
+N_CORRECTION_SAMPLES = 256
+
+Quantisations = dict[str, tuple[float, int]]
+
+
+def quantise(
+    graph: FloatGraph,
+    samples: np.ndarray,
+    *,
+    method: str = "minmax",
+    percentile: float = PERCENTILE,
+    zero_below: float = 0.0,
+    bias_correction: bool = True,
+) -> Graph:
+    """The int8 graph.
+
+    Parameters
+    ----------
+    samples : ndarray of float, (n, height, width, channels)
+        Typical inputs, a few hundred; see `pumice.inputs.convert_samples`.
+    method : str
+        How the range of a tensor follows from its values: ``minmax`` (all of them), ``percentile`` (all but the
+        outermost), ``mse`` (the part of the range with the least mean squared error). The network's input keeps all.
+    percentile : float
+        Percentage of the values that ``percentile`` keeps below the upper bound, and above the lower one.
+    zero_below : float
+        Weights smaller than this times the largest one of their output channel count as zeros; 0 .. 1.
+    bias_correction : bool
+        Move what the rounding of weights adds to a channel on average into its bias.
+
+    Raises
+    ------
+    InputError
+        A parameter out of range, or no samples.
+    ModelError
+        Values that overflow.
+    """
+    if method not in METHODS:
+        raise InputError(f"there is no calibration method {method!r}; there are {', '.join(METHODS)}")
+    if not 50 < percentile <= 100 or not 0 <= zero_below <= 1:
+        raise InputError(
+            f"percentile must be above 50 and up to 100, not {percentile}; zero_below 0..1, not {zero_below}"
+        )
+    if len(samples) == 0:
+        raise InputError("calibration takes at least one sample")
+    graph = replace(graph, layers=[_sparsified(layer, zero_below) for layer in graph.layers])
+    stated = graph.quantisations | calibrate(graph, samples, method=method, percentile=percentile)
+    means = _weight_error_means(graph, samples[:N_CORRECTION_SAMPLES], stated) if bias_correction else {}
+    settings = {"calibration": method, "samples": str(len(samples)), "zero_below": str(zero_below)}
+    return assemble(graph, stated, means, settings)
+
+
+def assemble_stated(graph: FloatGraph) -> Graph:
+    """The int8 graph of a model file that states all quantisation itself.
+
+    Raises
+    ------
+    UnsupportedModelError
+        It does not for some tensor.
+    """
+    return assemble(graph, graph.quantisations, {}, {})
+
+
+def assemble(
+    graph: FloatGraph, quantisations: Quantisations, corrections: dict[str, np.ndarray], metadata: dict[str, str]
+) -> Graph:
+    """The int8 graph with scale and zero point of tensors as given.
+
+    Parameters
+    ----------
+    corrections : dict of str to ndarray
+        For layers by name, what is taken off each channel's bias.
+
+    Raises
+    ------
+    UnsupportedModelError
+        A tensor without quantisation.
+    ModelError
+        Scales or biases that overflow.
+    """
+    known = _propagated(graph, quantisations)
+    if missing := sorted(set(graph.shapes) - set(known)):
+        raise UnsupportedModelError(
+            f"the file states no quantisation for {', '.join(missing)}: quantise all activations, or none and use "
+            "pumice quantize"
+        )
+    tensors = {
+        name: Tensor(name=name, shape=shape, scale=known[name][0], zero_point=known[name][1])
+        for name, shape in graph.shapes.items()
+    }
+    return Graph(
+        name=graph.name,
+        tensors=tensors,
+        layers=[_integer_layer(layer, tensors, corrections.get(layer.name)) for layer in graph.layers],
+        input=graph.input,
+        output=graph.output,
+        input_shape=graph.input_shape,
+        output_shape=graph.output_shape,
+        metadata=graph.metadata | metadata,
+    )
+
+
+def calibrate(
+    graph: FloatGraph, samples: np.ndarray, *, method: str = "minmax", percentile: float = PERCENTILE
+) -> Quantisations:
+    """Scale and zero point of every tensor, from what it holds for ``samples``."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for name, values in _observe(graph, samples):
+        low, high = ranges.get(name, (0.0, 0.0))  # 0 must be exact: it is what padding holds
+        ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
+    if bad := [name for name, bounds in ranges.items() if not np.all(np.isfinite(bounds))]:
+        raise ModelError(f"tensor {bad[0]} takes values that are not finite on the calibration samples")
+    if method != "minmax":
+        counts = {name: np.zeros(N_BINS) for name in ranges}
+        for name, values in _observe(graph, samples):
+            counts[name] += np.histogram(values, N_BINS, _widened(*ranges[name]))[0]
+        for name in set(ranges) - {graph.input}:
+            low, high = _widened(*ranges[name])
+            centres = low + (np.arange(N_BINS) + 0.5) * (high - low) / N_BINS
+            if method == "percentile":
+                ranges[name] = _percentile_range(counts[name], centres, percentile)
+            else:
+                ranges[name] = _least_error_range(counts[name], centres, *ranges[name])
+    return {name: _quantisation(*bounds) for name, bounds in ranges.items()}
+
+
+def _observe(graph: FloatGraph, samples: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    for i in range(0, len(samples), BATCH_CHUNK):
+        yield from run_all(graph, samples[i : i + BATCH_CHUNK]).items()
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _percentile_range(counts: np.ndarray, centres: np.ndarray, percentile: float) -> tuple[float, float]:
+    share = np.cumsum(counts) / counts.sum()
+    low = centres[np.searchsorted(share, 1 - percentile / 100)]
+    high = centres[min(np.searchsorted(share, percentile / 100), N_BINS - 1)]
+    return min(0.0, float(low)), max(0.0, float(high))
+
+
+def _least_error_range(counts: np.ndarray, centres: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    centres = np.where(np.abs(centres) == np.abs(centres).min(), 0.0, centres)  # zeros are exact
+
+    def error(shrink: float) -> float:
+        scale, zero_point = _quantisation(shrink * low, shrink * high)
+        nearest = np.clip(np.round(centres / scale) + zero_point, -128, 127)
+        return float(counts @ (scale * (nearest - zero_point) - centres) ** 2)
+
+    best = min(MSE_SHRINKS[::-1], key=error)
+    return float(best * low), float(best * high)
+
+
+def _quantisation(low: float, high: float) -> tuple[float, int]:
+    """Scale (a float32, as model files have it) and zero point of a range that holds 0."""
+    scale = float(np.float32((high - low) / LEVELS))
+    if scale <= 0:
+        return 1.0, 0
+    return scale, int(np.clip(round(-128 - low / scale), -128, 127))
+
+
+def _propagated(graph: FloatGraph, quantisations: Quantisations) -> Quantisations:
+    """With what follows for tensors that share theirs: both sides of a max pool; a softmax's is fixed."""
+    known = dict(quantisations)
+    for layer in [*graph.layers, *reversed(graph.layers)]:
+        if isinstance(layer, Softmax):
+            known.setdefault(layer.output, SOFTMAX_QUANTISATION)
+        if isinstance(layer, FloatPool) and layer.mode == "max":
+            (source,) = layer.inputs
+            if source in known:
+                known[layer.output] = known[source]
+            elif layer.output in known:
+                known[source] = known[layer.output]
+    return known
+
+
+def _sparsified(layer: Layer, zero_below: float) -> Layer:
+    if not isinstance(layer, FloatConv) or not zero_below:
+        return layer
+    largest = np.abs(layer.weights).max(axis=(1, 2, 3), keepdims=True)
+    return replace(layer, weights=np.where(np.abs(layer.weights) < zero_below * largest, 0.0, layer.weights))
+
+
+def _weight_scales(layer: FloatConv, scale_in: float, scale_out: float) -> np.ndarray:
+    """Scale of each output channel's weights; large enough for its bias to fit int32."""
+    if layer.weight_scales is not None:
+        return layer.weight_scales
+    largest = np.abs(layer.weights).max(axis=(1, 2, 3))
+    empty = scale_out / (scale_in * EMPTY_ROW_STEPS)
+    scales = np.where(largest > 0, largest / WEIGHT_LIMIT, empty)
+    return np.maximum(scales, np.abs(layer.bias) / (scale_in * BIAS_LIMIT))
+
+
+def _integer_weights(layer: FloatConv, scales: np.ndarray) -> np.ndarray:
+    rounded = np.round(layer.weights / scales[:, None, None, None])
+    if np.any(rounded < -128) or np.any(rounded > 127):
+        raise UnsupportedModelError(
+            f"layer {layer.name} has weights with a zero point that leave int8: quantise weights symmetrically"
+        )
+    return rounded.astype(np.int8)
+
+
+def _weight_error_means(graph: FloatGraph, samples: np.ndarray, stated: Quantisations) -> dict[str, np.ndarray]:
+    """For each layer with weights, the mean over samples and positions of what their rounding adds to a channel."""
+    known = _propagated(graph, stated)
+    errors = {}
+    for layer in graph.layers:
+        if isinstance(layer, FloatConv) and layer.weight_scales is None:
+            scales = _weight_scales(layer, known[layer.inputs[0]][0], known[layer.output][0])
+            errors[layer.name] = layer, _integer_weights(layer, scales) * scales[:, None, None, None] - layer.weights
+    sums = {name: np.zeros(len(layer.bias)) for name, (layer, _) in errors.items()}
+    for i in range(0, len(samples), BATCH_CHUNK):
+        tensors = run_all(graph, samples[i : i + BATCH_CHUNK])
+        for name, (layer, error) in errors.items():
+            means = convolve(tensors[layer.inputs[0]], layer, error).mean(axis=(1, 2), dtype=np.float64)
+            sums[name] = sums[name] + means.sum(axis=0)
+    return {name: total / len(samples) for name, total in sums.items()}
+
+
+def _integer_layer(layer: Layer, tensors: dict[str, Tensor], correction: np.ndarray | None) -> Layer:
+    if not isinstance(layer, Clamped):
+        return layer  # a softmax, in real numbers on the host
+    output = tensors[layer.output]
+    common = {"name": layer.name, "inputs": layer.inputs, "output": layer.output, **_clamp(layer, output)}
+    for name in layer.inputs:
+        if tensors[name].scale / output.scale >= 1 << MAX_SHIFT:
+            raise ModelError(f"layer {layer.name} has impossible scales {tensors[name].scale} and {output.scale}")
+    if isinstance(layer, FloatAdd):
+        return Add(**common)
+    if isinstance(layer, FloatPool):
+        return Pool(**common, window=layer.window, mode=layer.mode)
+    assert isinstance(layer, FloatConv)
+    source = tensors[layer.inputs[0]]
+    weight_scales = _weight_scales(layer, source.scale, output.scale)
+    scales = source.scale * weight_scales / output.scale
+    bias = np.round((layer.bias - (0.0 if correction is None else correction)) / (source.scale * weight_scales))
+    if not (np.all(np.isfinite(scales)) and np.all(scales < 1 << MAX_SHIFT) and np.all(np.abs(bias) <= BIAS_LIMIT * 2)):
+        raise ModelError(f"layer {layer.name}: its weights or bias are too large for scales of {source.scale}")
+    return Conv(
+        **common,
+        window=layer.window,
+        weights=_integer_weights(layer, weight_scales),
+        bias=np.clip(bias, -(1 << 31), (1 << 31) - 1).astype(np.int32),
+        scales=scales,
+        groups=layer.groups,
+        kind="depthwise" if layer.kind == "affine" else layer.kind,
+        single_rounding=layer.kind == "dense",
+    )
+
+
+def _clamp(layer: Clamped, output: Tensor) -> dict[str, int]:
+    return {"low": clamp_bound(layer.low, output), "high": clamp_bound(layer.high, output)}
+
+
+def clamp_bound(real: float, output: Tensor) -> int:
+    """The int8 value that a bound of a fused activation is, rounded half away from zero."""
+    if math.isinf(real):
+        return 127 if real > 0 else -128
+    steps = math.copysign(math.floor(abs(real) / output.scale + 0.5), real)
+    return int(min(127, max(-128, output.zero_point + steps)))
