@@ -105,6 +105,8 @@ def test_too_short_a_loop_is_told_the_length_it_needs():
     needed = (MIN_SAMPLES + 1) * PERIOD
     with pytest.raises(PowerError, match=rf"at least {needed:.3g} s: about 11 inferences"):
         recorded(lambda t: 1.0, n=4, n_inferences=4)
+    with pytest.raises(PowerError, match="at least"):
+        recorded(lambda t: 1.0, n=MIN_SAMPLES)  # enough samples, but the first may be as old as a period
     assert recorded(lambda t: 1.0, n=MIN_SAMPLES + 1).duration_s == needed  # as long as it says is enough
 
 

@@ -30,14 +30,18 @@ def energy_table(report: EnergyReport, dense: EnergyReport | None = None) -> Tab
 
 def energy_summary(report: EnergyReport) -> str:
     """Totals, power and batches in a few lines."""
+    kind = report.kind
     batches = ", ".join(f"{n}: {report.batch(n) * 1e6:.4g}" for n in BATCH_SIZES)
-    warning = "The coefficients are placeholders: not for quoting.\n" if report.coefficients.has_placeholders else ""
-    return (
-        f"{report.coefficients.description}\n{warning}{report.total.joules * 1e6:.4g} uJ an inference ({report.kind}), mean of {report.n_samples}; "
+    lines = [
+        report.coefficients.description,
+        f"{report.total.joules * 1e6:.4g} uJ an inference ({kind}), mean of {report.n_samples}; "
         f"{report.latency_s * 1e3:.4g} ms ({report.backend}); {report.average_w:.4g} W on average, "
-        f"{report.peak_w:.4g} W in the costliest layer ({report.kind}).\n"
-        f"Batch size: uJ an inference with the weights loaded once for the batch ({report.kind}): {batches}"
-    )
+        f"{report.peak_w:.4g} W in the costliest layer ({kind}).",
+        f"Batch size: uJ an inference with the weights loaded once for the batch ({kind}): {batches}",
+    ]
+    if report.coefficients.has_placeholders:
+        lines.insert(0, "The coefficients are placeholders: not for quoting.")
+    return "\n".join(lines)
 
 
 def fit_table(fit: Fit) -> Table:
