@@ -28,12 +28,14 @@ class System(wiring.Component):
         The DMA's way to memory.
     interrupt : Out(1)
         Level; cleared by ``interrupt_clear``.
+    state : Out(2)
+        ``status.state``, for lamps.
     """
 
     def __init__(self, config: EngineConfig, firmware: bytes):
         self.config = config
         self.firmware = firmware
-        super().__init__({"host": In(Axi4Lite()), "memory": Out(Axi4()), "interrupt": Out(1)})
+        super().__init__({"host": In(Axi4Lite()), "memory": Out(Axi4()), "interrupt": Out(1), "state": Out(2)})
 
     def elaborate(self, platform):
         m = Module()
@@ -68,5 +70,6 @@ class System(wiring.Component):
             host.read_bytes.eq(dma.read_bytes),
             host.write_bytes.eq(dma.write_bytes),
             self.interrupt.eq(host.interrupt),
+            self.state.eq(host.state),
         ]
         return m

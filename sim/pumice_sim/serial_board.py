@@ -54,22 +54,24 @@ class SerialBoard:
     ----------
     library : Path
         From `build_serial_board`.
-    line : callable, optional
-        What the line makes of bytes, in each direction; default: nothing.
+    to_board, to_host : callable, optional
+        What each direction of the line makes of bytes; default: it leaves them as they are.
 
     Attributes
     ----------
-    line : callable
+    to_board, to_host : callable
     port : str
         Name of the serial port.
     """
 
-    def __init__(self, library: Path, *, line: Callable[[bytes], bytes] = bytes):
+    def __init__(
+        self, library: Path, *, to_board: Callable[[bytes], bytes] = bytes, to_host: Callable[[bytes], bytes] = bytes
+    ):
         self._library = ctypes.CDLL(str(library))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
-        self.line = line
+        self.to_board, self.to_host = to_board, to_host
         self._board = self._library.serial_board_new(DIVIDER)
         self._far_end, self._near_end = os.openpty()  # the near end stays open so that the port lives between two hosts
         tty.setraw(self._near_end)
@@ -103,9 +105,9 @@ class SerialBoard:
         chunk = ctypes.create_string_buffer(CHUNK_BYTES)
         while not self._stop.is_set():
             if select.select([self._far_end], [], [], 0)[0]:
-                data = self.line(os.read(self._far_end, CHUNK_BYTES))
+                data = self.to_board(os.read(self._far_end, CHUNK_BYTES))
                 self._library.serial_board_send(self._board, data, len(data))
             self._library.serial_board_run(self._board, SLICE_CYCLES)
             n_bytes = self._library.serial_board_receive(self._board, chunk, CHUNK_BYTES)
-            if data := self.line(chunk.raw[:n_bytes]):
+            if data := self.to_host(chunk.raw[:n_bytes]):
                 os.write(self._far_end, data)

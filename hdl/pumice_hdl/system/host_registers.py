@@ -109,6 +109,8 @@ class HostRegisters(wiring.Component):
         The host's buffers.
     interrupt : Out(1)
         Level: pending and enabled.
+    state : Out(2)
+        ``status.state``.
     hold : Out(1)
         ``reset.hold``: everything that serves a command stays in reset; the state is ``boot``.
     """
@@ -128,6 +130,7 @@ class HostRegisters(wiring.Component):
                 "write_bytes": In(32),
                 "buffers": Out(BUFFERS_LAYOUT),
                 "interrupt": Out(1),
+                "state": Out(2),
                 "hold": Out(1),
             }
         )
@@ -160,6 +163,7 @@ class HostRegisters(wiring.Component):
             mailbox.config_id.eq(self.config.config_id),
             mailbox.image_bytes_n.eq(self.buffers[BUFFER_IMAGE].bytes),
             mailbox.log_bytes_n.eq(self.buffers[BUFFER_LOG].bytes),
+            self.state.eq(host.status_state),
             self.hold.eq(host.reset_hold),
             self.interrupt.eq(host.interrupt_pending & host.interrupt_enable_enable),
         ]

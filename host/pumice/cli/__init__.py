@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -46,11 +47,13 @@ def run(
         ),
     ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
+    port: Annotated[str | None, typer.Option(help="Serial port of the board, with --device serial.")] = None,
 ) -> None:
     """Run a network on every sample of a file and report what each layer did."""
     loaded = load(model)
     samples = load_input(input, signature(loaded))
-    with open_device(device, config=config) as opened:
+    options = {} if port is None else {"port": port}
+    with open_device(device, config=config, **options) as opened:
         network = opened.load(loaded)
         results = [network.run(sample) for sample in samples]
     if json_path is not None:
@@ -87,10 +90,13 @@ def build(
     board: Annotated[Board, typer.Option(help="The board.")] = Board.ULX3S,
     config: Config = "ULX3S",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: bitstreams/BOARD.")] = None,
+    clock: Annotated[float | None, typer.Option(help="Engine clock in MHz; default: the configuration's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the placer.")] = 1,
 ) -> None:
     """Build a bitstream with the open tools; takes many minutes."""
-    manifest = build_ulx3s(find_config(config), output or BITSTREAMS / board.value, seed=seed)
+    engine = find_config(config)
+    engine = replace(engine, clock_mhz=clock or engine.clock_mhz)
+    manifest = build_ulx3s(engine, output or BITSTREAMS / board.value, seed=seed)
     Console().print(
         f"{board.value}, {config}: {manifest['clock_mhz_post_route']} MHz post-route for {manifest['clock_mhz']} MHz; "
         f"{manifest['bitstream_bytes']:,} bytes"

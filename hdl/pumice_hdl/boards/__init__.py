@@ -1,0 +1,1 @@
+"""Pin-level tops, one file a board."""

