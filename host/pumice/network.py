@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +142,10 @@ class Network:
             dram_bytes=run.read_bytes + run.write_bytes,
             layers=layers,
         )
+
+    def run_many(self, xs: Iterable[np.ndarray]) -> list[Result]:
+        """One inference after the other; each sample and each result as in `run`."""
+        return [self.run(x) for x in xs]
 
 
 def _tensor(entry: dict) -> Tensor:

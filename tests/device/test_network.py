@@ -33,6 +33,15 @@ def test_output_is_the_golden_one(network):
         assert result.top1 == expected.argmax()
 
 
+def test_many_samples_give_the_results_of_each(network):
+    samples = [sample(seed) for seed in range(3)]
+    for x, result in zip(samples, network.run_many(iter(samples)), strict=True):
+        expected = network.run(x)
+        assert np.array_equal(result.output_raw, expected.output_raw)
+        assert result.cycles == expected.cycles
+    assert network.run_many([]) == []
+
+
 def test_batch_axis_may_be_left_out_and_floats_are_quantised(network):
     x = sample(9)
     real = golden.dequantise(network.signature.tensors[network.signature.input], x)
