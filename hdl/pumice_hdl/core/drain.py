@@ -13,15 +13,14 @@ from .requantise import Requantiser
 DRAIN_CYCLES = 8
 """Cycles that a row occupies the requantisers."""
 
-RESULT_DEPTH = 8
-"""Rows that may be between issue and the write bus: the issuer's credits. Covers the way from issue to `Drain.results`
-at a row each 8 cycles."""
+RESULT_CREDITS = 8
+"""Rows that may be between issue and the write bus: at a row each 8 cycles they cover that way with some to spare."""
 
 
 class Drain(wiring.Component):
     """Requantises a row of accumulators in 8 cycles, ``n_lanes / 8`` lanes a cycle, and queues the results.
 
-    At most `RESULT_DEPTH` rows may be under way or queued: a credit is due before a row is issued and returns with
+    At most `RESULT_CREDITS` rows may be under way or queued: a credit is due before a row is issued and returns with
     ``taken``. A row reaches ``results`` ``latency`` cycles after its ``done``.
 
     Members
@@ -67,8 +66,8 @@ class Drain(wiring.Component):
 
         # What belongs to the row waits for its bytes in a queue of its own.
         place = data.StructLayout({"out_address": context.out_address.shape(), "tile": context.tile.shape()})
-        m.submodules.places = places = SyncFIFO(width=place.size, depth=RESULT_DEPTH)
-        m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_DEPTH)
+        m.submodules.places = places = SyncFIFO(width=place.size, depth=RESULT_CREDITS)
+        m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_CREDITS)
         w_place, r_place = data.View(place, places.w_data), data.View(place, places.r_data)
         m.d.comb += [
             self.contexts.ready.eq(self.done),

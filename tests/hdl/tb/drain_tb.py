@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from pumice.spec.config import CONFIGS
 from pumice.spec.numerics import requantise
-from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_DEPTH, Drain
+from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_CREDITS, Drain
 from pumice_hdl.layouts import LAYER_LAYOUT, row_context_layout, row_result_layout
 
 from .streams import get, pack, put, reset
@@ -47,7 +47,7 @@ def expected(accumulators, context, layer):
 
 async def finish_rows(dut, rows, rng, p_done, log):
     """Pulse ``done`` for each row as soon as spacing, context and credits allow (with ``p_done`` in such a cycle)."""
-    credits, since = RESULT_DEPTH, DRAIN_CYCLES
+    credits, since = RESULT_CREDITS, DRAIN_CYCLES
     waiting = list(rows)
     while waiting:
         done = credits > 0 and since >= DRAIN_CYCLES and dut.contexts__valid.value and rng.random() < p_done
