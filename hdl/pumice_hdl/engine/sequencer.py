@@ -100,11 +100,7 @@ class LayerSequencer(wiring.Component):
             self.enable.eq(front_state == Front.RUNNING),
             self.ahead.eq(self.running & (front_state == Front.PREPARED)),
             self.complete.eq(
-                self.running
-                & (front_state != Front.RUNNING)
-                & self.rows_drained
-                & self.bus_idle
-                & ~self.counters_busy
+                self.running & (front_state != Front.RUNNING) & self.rows_drained & self.bus_idle & ~self.counters_busy
             ),
             self.busy.eq(self.queue_full | (front_state != Front.IDLE) | self.running),
         ]

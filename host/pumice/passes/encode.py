@@ -136,25 +136,21 @@ def _encode_as(
     bias = operation.folded_bias([source.zero_point for source in sources])
     out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
     encoded = []
-    n_repeats = output.shape[0] if operation.row_by_row else 1
     for m, row in enumerate(rows):
         bits = BitWriter()
         n_steps = format.encode(row, run, bits)
-        row_base = bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0
-        out_address = out_base + output.channel_offset(int(operation.channel[m]))
-        encoded += [
+        encoded.append(
             EncodedRow(
                 bias=int(bias[m]),
                 multiplier=int(operation.multiplier[m]),
                 shift=int(operation.shift[m]),
-                row_base=row_base + y * sources[0].row_stride if sources else 0,
-                out_address=out_address + y * output.row_stride,
+                row_base=bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0,
+                out_address=out_base + output.channel_offset(int(operation.channel[m])),
                 n_steps=n_steps,
                 bits=int.from_bytes(bits.to_bytes(), "little"),
                 n_bits=bits.n_bits,
             )
-            for y in range(n_repeats)
-        ]
+        )
     return EncodedLayer(
         operation=operation,
         format=format,

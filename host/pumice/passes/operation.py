@@ -39,8 +39,10 @@ class Operation:
         Without the zero points' share, taken modulo 2**32.
     multiplier, shift : ndarray of int64, (rows,)
     low, high : int
-    row_by_row : bool
-        Each output row is computed on its own (see `untie`).
+    row_stride : int
+        Computed positions from one output row to the next, at least the output's width; set by `lay_out`.
+    lane_sum : bool
+        A tap stands for a vector that starts there, and the row's sum for that of all lanes (see `lanes`).
     dense_macs : int
         Multiply-accumulates of one inference as the graph states the layer.
     """
@@ -59,7 +61,8 @@ class Operation:
     shift: np.ndarray
     low: int
     high: int
-    row_by_row: bool = False
+    row_stride: int = 0
+    lane_sum: bool = False
     dense_macs: int = 0
 
     @property
