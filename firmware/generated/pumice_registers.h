@@ -199,6 +199,9 @@
 #define PUMICE_LAYER_PHASE_STORE_WORD 0u
 #define PUMICE_LAYER_PHASE_STORE_LSB 6u
 #define PUMICE_LAYER_PHASE_STORE_MASK 0x40u  // 1: write the four phase planes; 0: linear.
+#define PUMICE_LAYER_LANE_SUM_WORD 0u
+#define PUMICE_LAYER_LANE_SUM_LSB 7u
+#define PUMICE_LAYER_LANE_SUM_MASK 0x80u  // 1: lane 0 gets the sum of all lanes' accumulators, not with max.
 #define PUMICE_LAYER_TAG_WORD 0u
 #define PUMICE_LAYER_TAG_LSB 16u
 #define PUMICE_LAYER_TAG_MASK 0xFFFF0000u  // Number of the layer; its log entry goes there.
@@ -226,9 +229,12 @@
 #define PUMICE_LAYER_N_STORE_WORD 6u
 #define PUMICE_LAYER_N_STORE_LSB 0u
 #define PUMICE_LAYER_N_STORE_MASK 0xFFFFFFFFu  // Flattened output positions that are written, at least n_valid.
-#define PUMICE_LAYER_PHASE_PITCH_WORD 7u
-#define PUMICE_LAYER_PHASE_PITCH_LSB 0u
-#define PUMICE_LAYER_PHASE_PITCH_MASK 0xFFFFFFFFu  // Bytes from one phase plane to the next (phase store).
+#define PUMICE_LAYER_PHASE_STRIDE_WORD 7u
+#define PUMICE_LAYER_PHASE_STRIDE_LSB 0u
+#define PUMICE_LAYER_PHASE_STRIDE_MASK 0xFFFFu  // Bytes from one row of a phase plane to the next (phase store).
+#define PUMICE_LAYER_PHASE_VECTORS_WORD 7u
+#define PUMICE_LAYER_PHASE_VECTORS_LSB 16u
+#define PUMICE_LAYER_PHASE_VECTORS_MASK 0xFFFF0000u  // Phase planes lie W * phase_vectors + W / 2 bytes apart.
 #define PUMICE_LAYER_GAP_START_WORD 8u
 #define PUMICE_LAYER_GAP_START_LSB 0u
 #define PUMICE_LAYER_GAP_START_MASK 0xFFFFFFFFu  // Byte address of the first gap.

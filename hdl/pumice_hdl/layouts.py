@@ -49,7 +49,7 @@ def tile_layout(config: EngineConfig) -> data.StructLayout:
     ``position``: flattened position of lane 0. ``n_store``: lanes to write (1..n_lanes, lanes 0 .. n_store - 1).
     ``valid``: one bit a lane; lanes that are written but not valid carry the zero point.
     ``x``: column of lane 0 (0 .. row_stride - 1). ``odd_row``: parity of lane 0's row.
-    ``phase_row``: ``(y >> 1) * (row_stride / 2)`` of lane 0, the row's offset in its phase plane.
+    ``phase_row``: ``(y >> 1) * phase_stride`` of lane 0, the row's offset in its phase plane.
     ``last``: the layer's last tile.
     """
     bits = config.address_bits
@@ -91,10 +91,11 @@ def row_result_layout(config: EngineConfig) -> data.StructLayout:
 
 
 def vector_write_layout(config: EngineConfig) -> data.StructLayout:
-    """An unaligned write of part of a vector to activation memory.
+    """An unaligned write of part of a vector to activation memory; addresses wrap at the memory's size.
 
-    Lane ``i`` with ``start <= i < stop`` goes to byte ``address + i`` (mod the memory's size); other lanes are not
-    written.
+    Lane ``i`` with ``start <= i < stop`` goes to byte ``address + i``, other lanes are not written. With ``split``, lane
+    ``i`` is column ``c = i + odd`` and goes to ``address + (c >> 1)`` or, if ``c`` is odd, the layer's phase pitch
+    behind that; lanes 0 and ``n_lanes - 1`` are not both written when ``odd`` is set, as they share a bank.
     """
     return data.StructLayout(
         {
@@ -102,6 +103,8 @@ def vector_write_layout(config: EngineConfig) -> data.StructLayout:
             "address": config.address_bits,
             "start": range(config.n_lanes + 1),
             "stop": range(config.n_lanes + 1),
+            "split": 1,
+            "odd": 1,
         }
     )
 
@@ -109,16 +112,13 @@ def vector_write_layout(config: EngineConfig) -> data.StructLayout:
 def bank_write_layout(config: EngineConfig) -> data.StructLayout:
     """A write after rotation, the same for the banks of every core.
 
-    Bank ``b`` writes ``data[b]`` if bit ``b`` of ``enable`` is set, at ``next_row`` if bit ``b`` of ``wrap`` is set,
-    else at ``row``; ``next_row = row + 1`` (mod the bank's depth).
+    Bank ``b`` writes ``data[b]`` in its row ``rows[b]`` if bit ``b`` of ``enable`` is set.
     """
     row_bits = config.address_bits - (config.n_lanes.bit_length() - 1)
     return data.StructLayout(
         {
             "data": data.ArrayLayout(unsigned(8), config.n_lanes),
             "enable": config.n_lanes,
-            "row": row_bits,
-            "next_row": row_bits,
-            "wrap": config.n_lanes,
+            "rows": data.ArrayLayout(unsigned(row_bits), config.n_lanes),
         }
     )

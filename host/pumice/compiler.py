@@ -8,13 +8,14 @@ from .image import Image
 from .passes.cycles import count_tiles, predict_cycles
 from .passes.dead import drop_dead
 from .passes.encode import EncodedLayer, encode
+from .passes.lanes import n_vectors, sum_lanes
+from .passes.layout import lay_out
 from .passes.lower import lower
 from .passes.memory import peak_bytes, place
 from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
-from .passes.untie import untie
 from .passes.weights import LayerPass, place_weights
 from .planes import Planes
 from .spec.config import EngineConfig
@@ -55,7 +56,8 @@ def compile_graph(
     operations, stored = drop_dead(lowered, tensors, graph.input, network_output)
     if not operations:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
-    planes = untie(operations, tensors, phases, stored, graph.input, config)
+    planes = lay_out(operations, tensors, phases, stored, graph.input, config)
+    sum_lanes(operations, tensors, phases, planes, config)
     plan = Plan(
         planes=planes,
         addresses=place(operations, planes, graph.input, network_output, config.activation_bytes),
@@ -138,6 +140,10 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
     height, width, _ = output.shape
     tiles = count_tiles(operation, output, plan.config)
     n_nonzeros = int(operation.n_terms.sum())
+    n_macs = n_nonzeros * height * width
+    if operation.lane_sum:
+        source = plan.planes[operation.inputs[0]]
+        n_macs = n_nonzeros // n_vectors(source, plan.config) * source.shape[0] * source.shape[1]
     return {
         "name": operation.name,
         "kind": operation.kind,
@@ -146,15 +152,14 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "format": layer.format.name,
         "flat": layer.flat,
         "tags": [passes.index(part) for part in parts],
-        "row_by_row": operation.row_by_row,
         "scattered": operation.scattered,
         "n_rows": len(layer.rows),
         "n_tiles": tiles,
         "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),
         "steps": tiles * sum(max(1, row.n_steps) for row in layer.rows),
-        "nonzero_macs": n_nonzeros * height * width,
+        "nonzero_macs": n_macs,
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(segment) for part in parts for segment in part.segments),
         "streamed": parts[0].streamed,
-        "predicted_cycles": sum(predict_cycles(part, tiles) for part in parts),
+        "predicted_cycles": sum(predict_cycles(p, output, plan.config, is_first=p is passes[0]) for p in parts),
     }

@@ -16,7 +16,7 @@ class Planes:
     A plane holds one phase of one channel: rows ``y % sy == py`` and columns ``x % sx == px`` of it, ``row_stride``
     bytes from row to row. Planes follow each other channel by channel, phase ``py * sx + px`` fastest, with
     ``gap_bytes`` of zero point before the first one and after each; the columns between width and ``row_stride`` hold
-    the zero point too.
+    the zero point too, where readers read them.
 
     Attributes
     ----------

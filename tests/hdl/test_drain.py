@@ -9,4 +9,4 @@ from .harness import simulate
 
 @pytest.mark.parametrize("config", [TINY, Z7020], ids=lambda c: c.name)
 def test_drain(config):
-    simulate(Drain(config), "drain_tb", n_tests=3, env={"CONFIG": config.name})
+    simulate(Drain(config), "drain_tb", n_tests=5, env={"CONFIG": config.name})

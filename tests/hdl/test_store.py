@@ -9,4 +9,4 @@ from .harness import simulate
 
 @pytest.mark.parametrize("config", [TINY, Z7020], ids=lambda c: c.name)
 def test_store(config):
-    simulate(StoreUnit(config), "store_tb", n_tests=27, env={"CONFIG": config.name})
+    simulate(StoreUnit(config), "store_tb", n_tests=33, env={"CONFIG": config.name})

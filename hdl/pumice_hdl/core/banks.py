@@ -63,7 +63,7 @@ class ActivationBanks(wiring.Component):
             m.d.comb += [
                 read.addr.eq(delayed(m, Mux(wrap[b], next_row, row), 1)),
                 rotator.vector[b].eq(delayed(m, read.data, 1)),
-                write.addr.eq(delayed(m, Mux(self.write.wrap[b], self.write.next_row, self.write.row), 1)),
+                write.addr.eq(delayed(m, self.write.rows[b], 1)),
                 write.data.eq(delayed(m, self.write.data[b], 1)),
                 write.en.eq(delayed(m, self.write.enable[b], 1, reset_less=False)),
             ]

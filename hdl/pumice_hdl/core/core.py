@@ -12,10 +12,10 @@ from ..pipeline import delayed
 from .address import AddressGenerator
 from .banks import ActivationBanks
 from .bit_reader import BitReader
-from .drain import Drain
+from .drain import RESULT_CREDITS, Drain
 from .fetch import SegmentFetch
 from .mac import MacArray
-from .row_issue import RESULT_CREDITS, Activity, RowIssue
+from .row_issue import Activity, RowIssue
 from .tile_walker import TileWalker
 from .weight_memory import WeightMemory, WeightWritePort
 

@@ -13,16 +13,18 @@ from .requantise import Requantiser
 DRAIN_CYCLES = 8
 """Cycles that a row occupies the requantisers."""
 
-RESULT_DEPTH = 8
-"""Rows that may be between issue and the write bus: the issuer's credits. Covers the way from issue to `Drain.results`
-at a row each 8 cycles."""
+RESULT_CREDITS = 8
+"""Rows that may be between issue and the write bus: at a row each 8 cycles they cover that way with some to spare."""
 
 
 class Drain(wiring.Component):
     """Requantises a row of accumulators in 8 cycles, ``n_lanes / 8`` lanes a cycle, and queues the results.
 
-    At most `RESULT_DEPTH` rows may be under way or queued: a credit is due before a row is issued and returns with
-    ``taken``. A row reaches ``results`` ``latency`` cycles after its ``done``.
+    For a layer with ``lane_sum`` each unit's lanes add up while they would go through it; the sum of all takes the
+    place of lane 0, and the other lanes of the result are undefined.
+
+    At most `RESULT_CREDITS` rows may be under way or queued: a credit is due before a row is issued and returns with
+    ``taken``. A row reaches ``results`` ``latency`` cycles after its ``done``, with ``lane_sum`` ``sum_latency`` later.
 
     Members
     -------
@@ -31,9 +33,9 @@ class Drain(wiring.Component):
     done : In(1)
         A row is complete; at least 8 cycles after the previous one.
     contexts : In(stream of row_context_layout(config))
-        Context of the row, taken at ``done``; it must be there by then.
+        Context of the row, there by its ``done``; taken then, with ``lane_sum`` ``sum_latency`` cycles later.
     layer : In(LAYER_LAYOUT)
-        Back descriptor: ``zero_point``, ``low`` and ``high`` are used and must hold while a row is under way.
+        Back descriptor: ``lane_sum, zero_point, low, high`` are used and must hold while a row is under way.
     results : Out(stream of row_result_layout(config))
         Rows in order; lanes outside ``tile.valid`` hold the zero point.
     taken : Out(1)
@@ -41,7 +43,7 @@ class Drain(wiring.Component):
 
     Attributes
     ----------
-    latency : int
+    latency, sum_latency : int
         Cycles.
     """
 
@@ -49,6 +51,7 @@ class Drain(wiring.Component):
 
     def __init__(self, config: EngineConfig):
         self.config = config
+        self.sum_latency = DRAIN_CYCLES + config.n_requantisers.bit_length() - 1
         super().__init__(
             {
                 "accumulators": In(data.ArrayLayout(signed(32), config.n_lanes)),
@@ -64,18 +67,23 @@ class Drain(wiring.Component):
         m = Module()
         context = self.contexts.payload
         result = self.results.payload
+        lane_sum = self.layer.lane_sum
+        begin = Signal()  # lane 0 enters the requantisers in the next cycle
+        m.d.comb += begin.eq(
+            Mux(lane_sum, delayed(m, self.done, self.sum_latency, reset_less=False), self.done),
+        )
 
         # What belongs to the row waits for its bytes in a queue of its own.
         place = data.StructLayout({"out_address": context.out_address.shape(), "tile": context.tile.shape()})
-        m.submodules.places = places = SyncFIFO(width=place.size, depth=RESULT_DEPTH)
-        m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_DEPTH)
+        m.submodules.places = places = SyncFIFO(width=place.size, depth=RESULT_CREDITS)
+        m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_CREDITS)
         w_place, r_place = data.View(place, places.w_data), data.View(place, places.r_data)
         m.d.comb += [
-            self.contexts.ready.eq(self.done),
+            self.contexts.ready.eq(begin),
             w_place.out_address.eq(context.out_address),
             w_place.tile.eq(context.tile),
-            places.w_en.eq(self.done),
-            vectors.w_en.eq(delayed(m, self.done, self.latency - 1, reset_less=False)),
+            places.w_en.eq(begin),
+            vectors.w_en.eq(delayed(m, begin, self.latency - 1, reset_less=False)),
             self.results.valid.eq(vectors.r_rdy),
             self.taken.eq(self.results.valid & self.results.ready),
             vectors.r_en.eq(self.taken),
@@ -88,8 +96,10 @@ class Drain(wiring.Component):
         parameters = {}
         for name in ("bias", "multiplier", "shift"):
             parameters[name] = Signal.like(context[name], name=name, reset_less=True)
-            with m.If(self.done):
+            with m.If(begin):
                 m.d.sync += parameters[name].eq(context[name])
+        first_lane = delayed(m, self.done, 1)
+        units, values, sums = [], [], []
         for u in range(self.config.n_requantisers):
             # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order.
             m.submodules[f"requantiser{u}"] = unit = Requantiser()
@@ -100,16 +110,21 @@ class Drain(wiring.Component):
                 with m.If(self.done):
                     m.d.sync += [
                         lane.value.eq(self.accumulators[8 * u + i]),
-                        lane.valid.eq(context.tile.valid[8 * u + i]),
+                        lane.valid.eq(context.tile.valid[8 * u + i] | lane_sum),
                     ]
-            m.d.comb += [
-                unit.accumulator.eq(waiting[0].value),
-                *(getattr(unit, n).eq(s) for n, s in parameters.items()),
-            ]
+            sums.append(Signal(signed(32), name=f"sum{u}", reset_less=True))
+            m.d.sync += sums[u].eq(Mux(first_lane, 0, sums[u]) + waiting[0].value)
+            units.append(unit)
+            values.append(waiting[0].value)
+            m.d.comb += [getattr(unit, n).eq(s) for n, s in parameters.items()]
             m.d.comb += [getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")]
             valid = delayed(m, waiting[0].valid, unit.latency)
             finished = Signal(64, reset_less=True)
             byte = Mux(valid, unit.activation, self.layer.zero_point)
             m.d.sync += finished.eq(Cat(finished[8:], byte))
             m.d.comb += vectors.w_data.word_select(u, 64).eq(finished)
+        while len(sums) > 1:
+            sums = [delayed(m, (a + b)[:32].as_signed(), 1) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        values[0] = Mux(lane_sum, sums[0], values[0])
+        m.d.comb += [unit.accumulator.eq(value) for unit, value in zip(units, values, strict=True)]
         return m

@@ -6,9 +6,8 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
 from ..layouts import ROW_LAYOUT, STEP_LAYOUT, TERM_LAYOUT, row_context_layout, tile_layout
+from .drain import DRAIN_CYCLES, RESULT_CREDITS
 
-RESULT_CREDITS = 4  # rows between issue and the write bus; the depth of `Drain`'s result queue
-DRAIN_CYCLES = 8  # a row's lanes leave the accumulators' copy in this many cycles
 ADDRESS_SETTLE = 8  # cycles after which a term has left everything that reads the front descriptor
 
 

@@ -20,10 +20,10 @@ class TileWalker(wiring.Component):
     start : In(1)
         From the next cycle on, earlier tiles are gone.
     layer : In(LAYER_LAYOUT)
-        Front descriptor: ``n_tiles, width, row_stride, n_valid, n_store`` are used. Constant from ``start`` to the last
-        tile.
+        Front descriptor: ``n_tiles, width, row_stride, phase_stride, n_valid, n_store`` are used. Constant from
+        ``start`` to the last tile.
     tiles : Out(stream of tile_layout(config))
-        ``n_tiles`` tiles. ``phase_row`` counts for even ``row_stride`` only.
+        ``n_tiles`` tiles.
     """
 
     def __init__(self, config: EngineConfig):
@@ -61,7 +61,7 @@ class TileWalker(wiring.Component):
             with m.If(ends_row):
                 m.d.sync += [x.eq(0), row_left.eq(layer.row_stride), width_left.eq(layer.width), odd_row.eq(~odd_row)]
                 with m.If(odd_row):
-                    m.d.sync += phase_row.eq(phase_row + (layer.row_stride >> 1))
+                    m.d.sync += phase_row.eq(phase_row + layer.phase_stride)
             with m.Else():
                 m.d.sync += [
                     x.eq(x + lanes_left),

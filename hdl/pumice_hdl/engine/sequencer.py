@@ -29,7 +29,7 @@ class LayerSequencer(wiring.Component):
     start : Out(1)
         Front ends begin with ``front``.
     go : Out(1)
-        Pulse: ``back`` takes over ``front``'s layer in the next cycle; the gap filler begins then.
+        Pulse, the previous layer's last cycle at the earliest: ``back`` takes over ``front``'s layer in the next one.
     enable : Out(1)
         Steps of the front layer may be issued.
     cores_idle : In(1)
@@ -39,7 +39,7 @@ class LayerSequencer(wiring.Component):
     bus_idle : In(1)
         Nothing is on its way to the banks, gaps included.
     counters_busy : In(1)
-        The last layer's log entry is not in place yet.
+        The last layer's log entry is not in place yet: the next one may run but not complete.
     running : Out(1)
         The back layer owns this cycle.
     ahead : Out(1)
@@ -88,7 +88,7 @@ class LayerSequencer(wiring.Component):
                     front_state.eq(Front.PREPARED),
                 ]
             with m.Case(Front.PREPARED):
-                m.d.comb += self.go.eq(~self.running & ~self.counters_busy)
+                m.d.comb += self.go.eq(~self.running | self.complete)
                 with m.If(self.go):
                     m.d.sync += [self.back.eq(self.front), front_state.eq(Front.RUNNING)]
             with m.Case(Front.RUNNING), m.If(self.cores_idle):
@@ -97,11 +97,13 @@ class LayerSequencer(wiring.Component):
         m.d.comb += [
             self.enable.eq(front_state == Front.RUNNING),
             self.ahead.eq(self.running & (front_state == Front.PREPARED)),
-            self.complete.eq(self.running & (front_state != Front.RUNNING) & self.rows_drained & self.bus_idle),
+            self.complete.eq(
+                self.running & (front_state != Front.RUNNING) & self.rows_drained & self.bus_idle & ~self.counters_busy
+            ),
             self.busy.eq(self.queue_full | (front_state != Front.IDLE) | self.running),
         ]
         with m.If(self.go):
             m.d.sync += self.running.eq(1)
-        with m.If(self.complete):
+        with m.Elif(self.complete):
             m.d.sync += self.running.eq(0)
         return m

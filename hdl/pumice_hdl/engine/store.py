@@ -11,16 +11,16 @@ from ..layouts import LAYER_LAYOUT, row_result_layout, vector_write_layout
 class StoreUnit(wiring.Component):
     """Writes each row result where its layer's store says (`pumice.spec.descriptor`), in order, one write a cycle.
 
-    Linear: one write. Phase store: for each run of lanes in one row of the plane two writes, even columns first; the
-    second one is empty (``start == stop``) when the run has a single lane. No idle cycle between results.
+    Linear: one write. Phase store: one split write for each run of lanes in one row of the plane; a run of all lanes
+    that starts at an odd column takes a second one for its last lane. No idle cycle between results.
 
     Members
     -------
     results : In(stream of row_result_layout(config))
-        ``tile.x`` is even for phase store; ``tile.valid`` and ``tile.last`` are not used.
+        ``tile.valid`` and ``tile.last`` are not used.
     layer : In(LAYER_LAYOUT)
-        Back descriptor: ``phase_store``, ``row_stride`` (even, at least 2, for phase store) and ``phase_pitch`` are
-        used; must hold from the cycle before a result arrives until ``busy`` is 0 again.
+        Back descriptor: ``phase_store, row_stride, phase_stride, phase_vectors`` are used; must hold from the cycle
+        before a result arrives until ``busy`` is 0 again.
     writes : Out(stream of vector_write_layout(config))
         The first one ``latency`` cycles after its result when not stalled.
     busy : Out(1)
@@ -48,22 +48,21 @@ class StoreUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         n_lanes, bits = self.config.n_lanes, self.config.address_bits
-        phases = self.layer.phase_store
-        pitch = self.layer.phase_pitch[:bits]
+        phases, row_stride = self.layer.phase_store, self.layer.row_stride
         lanes = range(2 * n_lanes + 1)
         result = self.results.payload
         write = self.writes.payload
 
-        # Seen from lane i = 0 of a row, a run in the next row starts row_stride columns further back: with every run
-        # only the plane and, after an odd row, the row in the planes changes.
+        # From run to run lane 0 moves row_stride columns back, floor(half of that) in a plane; and to the planes of
+        # odd rows, two pitches behind those of even rows, or back from there and a row down.
         stride = Signal(lanes, reset_less=True)  # more than a vector is like a vector
-        to_odd_row = Signal(bits, reset_less=True)
-        to_even_row = Signal(bits, reset_less=True)
-        half_stride = self.layer.row_stride >> 1
+        pitches = Signal(bits, reset_less=True)
+        to_odd_row, to_even_row = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
         m.d.sync += [
-            stride.eq(Mux(self.layer.row_stride > n_lanes, n_lanes, self.layer.row_stride)),
-            to_odd_row.eq(pitch - half_stride),
-            to_even_row.eq(-3 * pitch),
+            stride.eq(Mux(row_stride > n_lanes, n_lanes, row_stride)),
+            pitches.eq(2 * n_lanes * self.layer.phase_vectors + n_lanes),
+            to_odd_row.eq(pitches - (row_stride >> 1)),
+            to_even_row.eq(self.layer.phase_stride - pitches - (row_stride >> 1)),
         ]
 
         # First stage: the sums that a result's first write needs.
@@ -77,22 +76,22 @@ class StoreUnit(wiring.Component):
                 prepared.eq(self.results.valid),
                 held.eq(result),
                 base.eq(result.out_address + Mux(phases, result.tile.phase_row, result.tile.position)),
-                offset.eq(Mux(phases, (result.tile.x >> 1) + Mux(result.tile.odd_row, pitch << 1, 0), 0)),
-                to_row_end.eq(self.layer.row_stride - result.tile.x),
+                offset.eq(Mux(phases, (result.tile.x >> 1) + Mux(result.tile.odd_row, pitches, 0), 0)),
+                to_row_end.eq(row_stride - result.tile.x),
             ]
 
-        # Second stage: one write a cycle, from lane `start` to the end of the run or of what is to be stored.
+        # Second stage: one write a cycle, from lane `start` to the end of the run or of what is to be stored. The last
+        # lane of a whole vector from an odd column has the bank of the first, and is left over for a second write.
         writing = Signal()
         row = Signal.like(result.data, reset_less=True)
         address = Signal(bits, reset_less=True)
         n_store = Signal.like(result.tile.n_store, reset_less=True)
         start, run_end = Signal(lanes, reset_less=True), Signal(lanes, reset_less=True)
-        odd_row, odd_column = Signal(reset_less=True), Signal(reset_less=True)
-        last_run, stop, done = Signal(), Signal.like(n_store), Signal()
+        odd_row, odd_column, leaves_last = (Signal(reset_less=True) for _ in range(3))
+        last_run, done = Signal(), Signal()
         m.d.comb += [
             last_run.eq(~phases | (run_end >= n_store)),
-            stop.eq(Mux(last_run, n_store, run_end)),
-            done.eq(self.writes.ready & last_run & (odd_column | ~phases)),
+            done.eq(self.writes.ready & last_run & ~leaves_last),
             load.eq(prepared & (~writing | done)),
             self.writes.valid.eq(writing),
             self.busy.eq(prepared | writing),
@@ -106,24 +105,28 @@ class StoreUnit(wiring.Component):
                 start.eq(0),
                 run_end.eq(Mux(to_row_end > n_lanes, n_lanes, to_row_end)),
                 odd_row.eq(held.tile.odd_row),
-                odd_column.eq(0),
+                odd_column.eq(held.tile.x[0]),
+                leaves_last.eq(phases & held.tile.x[0] & (to_row_end >= n_lanes) & (held.tile.n_store == n_lanes)),
             ]
         with m.Elif(self.writes.ready):
-            m.d.sync += [
-                writing.eq(writing & ~done),
-                odd_column.eq(~odd_column),
-                address.eq(address + Mux(odd_column, Mux(odd_row, to_even_row, to_odd_row), pitch)),
-            ]
-            with m.If(odd_column):
-                m.d.sync += [odd_row.eq(~odd_row), start.eq(run_end), run_end.eq(run_end + stride)]
+            m.d.sync += [writing.eq(writing & ~done), leaves_last.eq(0)]
+            with m.If(leaves_last):
+                m.d.sync += start.eq(n_lanes - 1)
+            with m.Else():
+                m.d.sync += [
+                    address.eq(address + Mux(odd_row, to_even_row, to_odd_row) - (row_stride[0] & ~odd_column)),
+                    odd_row.eq(~odd_row),
+                    odd_column.eq(odd_column ^ row_stride[0]),
+                    start.eq(run_end),
+                    run_end.eq(run_end + stride),
+                ]
 
-        m.d.comb += [write.address.eq(address), write.data.eq(row)]
-        with m.If(phases):
-            m.d.comb += [
-                write.start.eq(start >> 1),
-                write.stop.eq((stop + ~odd_column) >> 1),
-                *(write.data[i].eq(Mux(odd_column, row[2 * i + 1], row[2 * i])) for i in range(n_lanes // 2)),
-            ]
-        with m.Else():
-            m.d.comb += [write.start.eq(0), write.stop.eq(n_store)]
+        m.d.comb += [
+            write.data.eq(row),
+            write.address.eq(address),
+            write.start.eq(start),
+            write.stop.eq(Mux(leaves_last, n_lanes - 1, Mux(last_run, n_store, run_end))),
+            write.split.eq(phases),
+            write.odd.eq(odd_column),
+        ]
         return m

@@ -1,6 +1,6 @@
 """The one way into the activation memories of all cores."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -46,7 +46,7 @@ class WriteBus(wiring.Component):
 
     def __init__(self, config: EngineConfig):
         self.config = config
-        self._rotator = Rotator(config.n_lanes, lane_bits=9)
+        self._rotator = Rotator(config.n_lanes, lane_bits=10)
         self.latency = 1 + self._rotator.latency
         super().__init__(
             {
@@ -61,7 +61,8 @@ class WriteBus(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lane_bits = self.config.n_lanes.bit_length() - 1
+        n_lanes = self.config.n_lanes
+        lane_bits = n_lanes.bit_length() - 1
         m.submodules.store = store = StoreUnit(self.config)
         m.submodules.gaps = gaps = GapFiller(self.config)
         m.submodules.rotator = rotator = self._rotator
@@ -97,18 +98,37 @@ class WriteBus(wiring.Component):
         under_way = Signal(self.latency)  # one bit a stage
         m.d.sync += under_way.eq(Cat(take_store | take_dma | take_gap, under_way))
 
-        # Lane i goes to bank (address + i) % n_lanes; whether it is written travels with it.
+        # Slot k goes to bank (address + k) % n_lanes; with it travels whether it is written, and whether its plane lies
+        # the phase pitch further on. That is half a vector more than whole rows of the banks, so that odd columns,
+        # in the upper half of the slots, add rows only.
+        lanes = [Cat(byte, under_way[0] & (write.start <= i) & (i < write.stop)) for i, byte in enumerate(write.data)]
+        for k, slot in enumerate(rotator.vector):
+            far, column = divmod(k, n_lanes // 2)
+            column = 2 * column + far
+            with m.If(~write.split):
+                m.d.comb += slot.eq(lanes[k])
+            with m.Elif(~write.odd):
+                m.d.comb += slot.eq(Cat(lanes[column], Const(far, 1)))
+            if column > 0:
+                with m.Else():
+                    m.d.comb += slot.eq(Cat(lanes[column - 1], Const(far, 1)))
+            if column == 1:
+                with m.If(write.split & write.odd & (write.start != 0)):
+                    m.d.comb += slot.eq(lanes[n_lanes - 1])
         first_bank, row = write.address[:lane_bits], write.address[lane_bits:]
-        for i, lane in enumerate(rotator.vector):
-            m.d.comb += lane.eq(Cat(write.data[i], under_way[0] & (write.start <= i) & (i < write.stop)))
-        m.d.comb += [
-            rotator.amount.eq(-first_bank),
-            self.banks.row.eq(delayed(m, row, rotator.latency)),
-            self.banks.next_row.eq(delayed(m, (row + 1)[: len(row)], rotator.latency)),
-            self.banks.wrap.eq(delayed(m, Cat(b < first_bank for b in range(self.config.n_lanes)), rotator.latency)),
-            *(self.banks.data[b].eq(lane[:8]) for b, lane in enumerate(rotator.rotated)),
-            self.banks.enable.eq(Cat(lane[8] for lane in rotator.rotated)),
-        ]
+        wrap = delayed(m, Cat(b < first_bank for b in range(n_lanes)), rotator.latency)
+        near_row = delayed(m, row, rotator.latency)
+        near_next = delayed(m, (row + 1)[: len(row)], rotator.latency)
+        far_row = delayed(m, (row + self.layer.phase_vectors)[: len(row)], 1)
+        far_next = delayed(m, (far_row + 1)[: len(row)], rotator.latency - 1)
+        far_row = delayed(m, far_row, rotator.latency - 1)
+        m.d.comb += rotator.amount.eq(-first_bank)
+        for b, slot in enumerate(rotator.rotated):
+            m.d.comb += [
+                self.banks.data[b].eq(slot[:8]),
+                self.banks.enable[b].eq(slot[8]),
+                self.banks.rows[b].eq(Mux(slot[9], Mux(wrap[b], far_next, far_row), Mux(wrap[b], near_next, near_row))),
+            ]
         waiting = Cat(dma_waits, store.busy, gaps.busy, (results.valid for results in self.results))
         m.d.comb += self.idle.eq(~(waiting.any() | under_way.any()))
         return m

@@ -162,6 +162,8 @@ class Machine:
         else:
             # Sums of at most 2**17 products of int8 are exact in float64, whose product is fast.
             total = wrap_int32((weights.astype(np.float64) @ values.astype(np.float64)).astype(np.int64))
+        if layer["lane_sum"]:
+            total[0] = wrap_int32(total.sum())
         results = requantise(
             total, row["bias"], row["multiplier"], row["shift"], layer["zero_point"], layer["low"], layer["high"]
         )
@@ -170,7 +172,8 @@ class Machine:
         place = lanes
         if layer["phase_store"]:
             phase = (y & 1) * 2 + (x & 1)
-            place = phase * layer["phase_pitch"] + (y >> 1) * (layer["row_stride"] // 2) + (x >> 1)
+            pitch = self.config.n_lanes * layer["phase_vectors"] + self.config.n_lanes // 2
+            place = phase * pitch + (y >> 1) * layer["phase_stride"] + (x >> 1)
         written = lanes < layer["n_store"]
         self._store(row["out_address"] + place[written], results[written])
 

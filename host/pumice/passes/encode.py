@@ -172,7 +172,7 @@ def _starts(operation: Operation, output: Planes) -> list[tuple[int, int]]:
     height, width, _ = output.shape
     if operation.scattered:
         return [(y, x) for y in range(height) for x in range(width)]
-    return [(y, 0) for y in range(height if operation.row_by_row else 1)]
+    return [(0, 0)]
 
 
 def _first_plane(source: Planes, channel: int) -> int:

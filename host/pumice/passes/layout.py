@@ -1,7 +1,8 @@
 """Planes and padding of every tensor.
 
-Flattened positions of an operation's output follow the row stride of its inputs as they are read; so row strides are
-tied along chains, and a tensor stored in phases has half the stride that its maker computes with.
+Flattened positions of an operation's output follow the row stride of its inputs as they are read, so row strides are
+tied along chains. They are not tied across a tensor stored in phases, whose rows have a stride of their own: its maker
+only has to compute enough columns for what readers need of each row, padding included.
 """
 
 import itertools
@@ -10,6 +11,8 @@ from dataclasses import astuple, dataclass
 from ..errors import CompileError
 from ..graph import Tensor
 from ..planes import Planes
+from ..spec.config import EngineConfig
+from .lanes import pools_whole_map
 from .operation import Operation
 
 
@@ -21,6 +24,7 @@ class _Margins:
     bottom: int = 0
     left: int = 0
     right: int = 0
+    whole_vectors: int = 0  # 1: behind a plane's last row, up to a whole vector
 
 
 def lay_out(
@@ -29,8 +33,9 @@ def lay_out(
     phases: dict[str, tuple[int, int]],
     stored: dict[str, tuple[int, ...]],
     network_input: str,
+    config: EngineConfig,
 ) -> dict[str, Planes]:
-    """Planes of the network's input and of every tensor that ``operations`` read or make.
+    """Planes of the network's input and of every tensor that ``operations`` read or make; sets their ``row_stride``.
 
     Raises
     ------
@@ -39,34 +44,30 @@ def lay_out(
     """
     margins = _margins(operations, tensors, phases, network_input)
     strides = _row_strides(operations, tensors, phases, margins)
-    made = {operation.output for operation in operations}
-    whole = {operation.output for operation in operations if operation.row_by_row}
+    stored_strides = {o.output: o.row_stride for o in operations if phases[o.output] != (1, 1)}
     planes = {}
     for name, margin in margins.items():
         height, width = _phase_size(tensors[name], phases[name])
         row_stride = strides[name]
-        # The engine stores whole rows of phase planes and row by row, else no byte beyond the last value.
-        whole_rows = name in whole or (name in made and phases[name] != (1, 1))
-        plane_bytes = height * row_stride if whole_rows else (height - 1) * row_stride + width
+        # The engine stores whole rows of phase planes, else no byte beyond the last value.
+        plane_bytes = height * row_stride if name in stored_strides else (height - 1) * row_stride + width
         before = margin.top * row_stride + margin.left
         after = (height - 1 + margin.bottom) * row_stride + width + margin.right - plane_bytes
+        gap_bytes = max(before, after, margin.whole_vectors * (-plane_bytes % config.n_lanes))
+        if name in stored_strides:
+            # What is computed beyond the last row's end is zero point, too, and may not reach the next plane.
+            gap_bytes = max(gap_bytes, -(-stored_strides[name] // 2) - row_stride)
+            gap_bytes += (config.n_lanes // 2 - plane_bytes - gap_bytes) % config.n_lanes
         planes[name] = Planes(
             shape=tensors[name].shape,
             phases=phases[name],
             row_stride=row_stride,
             plane_bytes=plane_bytes,
-            gap_bytes=max(before, after, 0),
+            gap_bytes=gap_bytes,
             channels=stored[name],
             zero_point=tensors[name].zero_point,
         )
     return planes
-
-
-def is_tied(operation: Operation, tensors: dict[str, Tensor], phases: dict[str, tuple[int, int]]) -> bool:
-    """Whether the output's row stride follows from the input's: not for a single row, which has no next one."""
-    if operation.scattered or operation.row_by_row or not operation.inputs:
-        return False
-    return tensors[operation.output].shape[0] > 1 or phases[operation.output] != (1, 1)
 
 
 def _phase_size(tensor: Tensor, phases: tuple[int, int]) -> tuple[int, int]:
@@ -83,6 +84,7 @@ def _margins(operations, tensors, phases, network_input) -> dict[str, _Margins]:
             height, width = _phase_size(tensors[name], phases[name])
             rows = [tap.dy // phases[name][0] for tap in operation.taps]
             columns = [tap.dx // phases[name][1] for tap in operation.taps]
+            margin.whole_vectors |= pools_whole_map(operation, tensors, phases)
             margin.top = max([margin.top] + [-row for row in rows])
             margin.left = max([margin.left] + [-column for column in columns])
             sy, sx = operation.stride if operation.scattered else (1, 1)
@@ -112,10 +114,14 @@ def _row_strides(operations, tensors, phases, margins) -> dict[str, int]:
         for operation in operations:
             before = [strides[name] for name in (*operation.inputs, operation.output)]
             stride = max((strides[name] for name in operation.inputs), default=0)
-            if is_tied(operation, tensors, phases):
-                step = phases[operation.output][1]
-                stride = max(-(-stride // step), strides[operation.output]) * step
-                strides[operation.output] = stride // step
+            if phases[operation.output] != (1, 1):
+                stride = max(stride, _columns_needed(operation.output, operations, tensors, phases, strides))
+                operation.row_stride = stride
+            elif tensors[operation.output].shape[0] > 1 and not operation.scattered:
+                strides[operation.output] = stride = max(stride, strides[operation.output])
+                operation.row_stride = stride
+            else:  # a single row or position has no next one
+                operation.row_stride = strides[operation.output]
             for name in operation.inputs:
                 strides[name] = stride
             if stride >= 1 << 16:
@@ -125,3 +131,16 @@ def _row_strides(operations, tensors, phases, margins) -> dict[str, int]:
                 )
             changed |= before != [strides[name] for name in (*operation.inputs, operation.output)]
     return strides
+
+
+def _columns_needed(name, operations, tensors, phases, strides) -> int:
+    """Columns of a map stored in phases that readers read with rows of ``strides[name]``: its width and padding."""
+    needed = tensors[name].shape[1]
+    for reader in operations:
+        if name in reader.inputs:
+            width, step = tensors[reader.output].shape[1], phases[name][1]
+            for tap in reader.taps:
+                column, phase = divmod(tap.dx, step)
+                last = strides[name] - 1 if column < 0 else column + width - 1  # left padding ends the row before
+                needed = max(needed, last * step + phase + 1)
+    return needed

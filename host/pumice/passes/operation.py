@@ -41,8 +41,10 @@ class Operation:
     low, high : int
     scattered : bool
         Each output position is computed on its own: for strides that no layout of the input serves.
-    row_by_row : bool
-        Each output row is computed on its own (see `untie`).
+    row_stride : int
+        Computed positions from one output row to the next, at least the output's width; set by `lay_out`.
+    lane_sum : bool
+        A tap stands for a vector that starts there, and the row's sum for that of all lanes (see `lanes`).
     dense_macs : int
         Multiply-accumulates of one inference as the graph states the layer.
     """
@@ -62,7 +64,8 @@ class Operation:
     low: int
     high: int
     scattered: bool = False
-    row_by_row: bool = False
+    row_stride: int = 0
+    lane_sum: bool = False
     dense_macs: int = 0
 
     @property

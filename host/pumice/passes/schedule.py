@@ -208,19 +208,20 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     layer, operation = layer_pass.layer, layer_pass.layer.operation
     output = plan.planes[operation.output]
     height, width, _ = output.shape
-    row_stride = output.row_stride * output.phases[1]
+    row_stride = operation.row_stride
     in_phases = output.phases != (1, 1)
     if operation.scattered:
         height = width = 1
     n_valid = (height - 1) * row_stride + width
-    if operation.row_by_row or (height == 1 and not in_phases):
+    if height == 1 and not in_phases:
         # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
-        n_valid, row_stride = width, max(row_stride, plan.config.n_lanes)
+        row_stride = max(row_stride, plan.config.n_lanes)
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
     return {
         "format": layer.format.code,
         "max": operation.is_max,
         "flat": layer.flat,
+        "lane_sum": operation.lane_sum,
         "phase_store": in_phases,
         "tag": tag,
         "segment": layer_pass.address,
@@ -231,7 +232,8 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "row_stride": row_stride,
         "n_valid": n_valid,
         "n_store": n_stored(operation, output),
-        "phase_pitch": output.phase_pitch if in_phases else 0,
+        "phase_stride": output.row_stride if in_phases else 0,
+        "phase_vectors": output.phase_pitch // plan.config.n_lanes if in_phases else 0,
         "gap_start": plan.addresses[operation.output] if has_gaps else 0,
         "gap_pitch": output.phase_pitch if has_gaps else 0,
         "gap_bytes": output.gap_bytes if has_gaps else 0,

@@ -20,9 +20,14 @@ Layer
     Lane ``i`` of tile ``t`` owns output position ``q = W * t + i = y * row_stride + x``; it is valid when
     ``x < width`` and ``q < n_valid``. Positions with ``q < n_store`` are written, invalid ones with the zero point.
 
+    With ``lane_sum``, lane 0's accumulator is the sum of all lanes' (one tile, ``n_store = 1``): a whole plane is summed
+    up a vector at a time.
+
     Linear store: position ``q`` of a row goes to byte ``out_address + q``.
-    Phase store (``row_stride`` even): to ``out_address + ((y & 1) * 2 + (x & 1)) * phase_pitch
-    + (y >> 1) * (row_stride / 2) + (x >> 1)``, the layout that a stride-2 reader needs.
+    Phase store: to ``out_address + ((y & 1) * 2 + (x & 1)) * phase_pitch + (y >> 1) * phase_stride + (x >> 1)``, the
+    layout that a stride-2 reader needs, with ``phase_pitch = W * phase_vectors + W / 2``: even and odd columns of
+    neighbouring positions then lie in different banks. Positions of a row are written in the order of ``q``: what
+    lies beyond ``phase_stride`` columns is overwritten by the row below it in the plane.
     Gaps: before and after the planes, ``n_gaps`` runs of ``gap_bytes`` bytes at ``gap_start + j * gap_pitch`` are filled
     with the zero point while the layer runs.
 """
@@ -86,6 +91,7 @@ LAYER = Packed(
         ),
         Field("flat", 0, 5, 1, False, "1: a position indexes the tap table; 0: tap and channel."),
         Field("phase_store", 0, 6, 1, False, "1: write the four phase planes; 0: linear."),
+        Field("lane_sum", 0, 7, 1, False, "1: lane 0 gets the sum of all lanes' accumulators, not with max."),
         Field("tag", 0, 16, 16, False, "Number of the layer; its log entry goes there."),
         Field("segment", 1, 0, 32, False, "64-bit word address of the segment in every core's weight memory."),
         Field("n_channels", 2, 0, 16, False, "Channels of a tap (1..65535); with flat, positions of a row."),
@@ -97,7 +103,8 @@ LAYER = Packed(
         ),
         Field("n_valid", 5, 0, 32, False, "Flattened output positions that carry results."),
         Field("n_store", 6, 0, 32, False, "Flattened output positions that are written, at least n_valid."),
-        Field("phase_pitch", 7, 0, 32, False, "Bytes from one phase plane to the next (phase store)."),
+        Field("phase_stride", 7, 0, 16, False, "Bytes from one row of a phase plane to the next (phase store)."),
+        Field("phase_vectors", 7, 16, 16, False, "Phase planes lie W * phase_vectors + W / 2 bytes apart."),
         Field("gap_start", 8, 0, 32, False, "Byte address of the first gap."),
         Field("gap_pitch", 9, 0, 32, False, "Bytes from one gap to the next."),
         Field("gap_bytes", 10, 0, 16, False, "Length of a gap; 0 with n_gaps = 0 only."),

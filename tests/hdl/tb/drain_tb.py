@@ -6,8 +6,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 from pumice.spec.config import CONFIGS
-from pumice.spec.numerics import requantise
-from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_DEPTH, Drain
+from pumice.spec.numerics import requantise, wrap_int32
+from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_CREDITS, Drain
 from pumice_hdl.layouts import LAYER_LAYOUT, row_context_layout, row_result_layout
 
 from .streams import get, pack, put, reset
@@ -36,18 +36,20 @@ def random_rows(rng):
 
 
 def expected(accumulators, context, layer):
-    """Payload of the row's result."""
+    """Payload of the row's result; with ``lane_sum`` the byte of lane 0, the only one that is defined."""
     parameters = [context[name] for name in ("bias", "multiplier", "shift")]
-    vector = requantise(accumulators, *parameters, *(layer[name] for name in ("zero_point", "low", "high")))
+    parameters += [layer[name] for name in ("zero_point", "low", "high")]
+    if layer["lane_sum"]:
+        return int(requantise(wrap_int32(accumulators.sum()), *parameters)) & 0xFF
     valid = [context["tile"]["valid"] >> lane & 1 for lane in range(CONFIG.n_lanes)]
-    vector = np.where(valid, vector, layer["zero_point"])
+    vector = np.where(valid, requantise(accumulators, *parameters), layer["zero_point"])
     fields = {"data": vector.astype(np.uint8).tolist(), "out_address": context["out_address"], "tile": context["tile"]}
     return pack(row_result_layout(CONFIG), fields)
 
 
 async def finish_rows(dut, rows, rng, p_done, log):
     """Pulse ``done`` for each row as soon as spacing, context and credits allow (with ``p_done`` in such a cycle)."""
-    credits, since = RESULT_DEPTH, DRAIN_CYCLES
+    credits, since = RESULT_CREDITS, DRAIN_CYCLES
     waiting = list(rows)
     while waiting:
         done = credits > 0 and since >= DRAIN_CYCLES and dut.contexts__valid.value and rng.random() < p_done
@@ -67,12 +69,15 @@ async def finish_rows(dut, rows, rng, p_done, log):
 
 
 @cocotb.test(timeout_time=60, timeout_unit="us")
-@cocotb.parametrize(p=[(1.0, 1.0, 1.0), (0.5, 1.0, 0.05), (0.05, 0.3, 0.5)])
+@cocotb.parametrize(
+    p=[(1.0, 1.0, 1.0, 0), (0.5, 1.0, 0.05, 0), (0.05, 0.3, 0.5, 0), (1.0, 1.0, 1.0, 1), (1.0, 0.3, 0.1, 1)]
+)
 async def rows_match_numerics(dut, p):
-    p_context, p_done, p_ready = p
+    p_context, p_done, p_ready, lane_sum = p
     rng, put_rng, get_rng, done_rng = np.random.default_rng(cocotb.RANDOM_SEED).spawn(4)
     low = int(rng.integers(-128, 0))
-    layer = {"zero_point": int(rng.integers(-128, 128)), "low": low, "high": int(rng.integers(low, 128))}
+    zero_point, high = int(rng.integers(-128, 128)), int(rng.integers(low, 128))
+    layer = {"lane_sum": lane_sum, "zero_point": zero_point, "low": low, "high": high}
     rows = list(random_rows(rng))
     dut.done.value = 0
     dut.layer.value = pack(LAYER_LAYOUT, layer)
@@ -81,11 +86,12 @@ async def rows_match_numerics(dut, p):
     done_cycles = []
     cocotb.start_soon(put(dut, "contexts", contexts, put_rng, p_context))
     cocotb.start_soon(finish_rows(dut, rows, done_rng, p_done, done_cycles))
-    assert await get(dut, "results", N_ROWS, get_rng, p_ready) == [expected(*row, layer) for row in rows]
-    if p == (1.0, 1.0, 1.0):
+    results = await get(dut, "results", N_ROWS, get_rng, p_ready)
+    assert [result & 0xFF if lane_sum else result for result in results] == [expected(*row, layer) for row in rows]
+    if p_context == p_done == p_ready == 1.0:
         assert np.all(np.diff(done_cycles) <= DRAIN_CYCLES + 1), "credits or contexts held back a row"
         cycle = cocotb.utils.get_sim_time("ns") // 10
-        assert cycle - done_cycles[-1] <= Drain.latency + 2
+        assert cycle - done_cycles[-1] <= Drain.latency + 2 + lane_sum * Drain(CONFIG).sum_latency
     for _ in range(2 * Drain.latency):
         await RisingEdge(dut.clk)
         assert not dut.results__valid.value

@@ -39,7 +39,7 @@ async def runs_are_filled(dut, p_ready):
         n_writes = n_gaps * -(-gap_bytes // W)
         start = cocotb.utils.get_sim_time("ns")
         for write in await get(dut, "writes", n_writes, get_rng, p_ready):
-            apply_write(memory, unpack(vector_write_layout(CONFIG), write))
+            apply_write(memory, unpack(vector_write_layout(CONFIG), write), layer)
         cycles = (cocotb.utils.get_sim_time("ns") - start) // 10
         np.testing.assert_array_equal(memory, model)
         assert p_ready < 1 or cycles <= n_writes + 1

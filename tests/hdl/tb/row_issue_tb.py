@@ -6,7 +6,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 from pumice.spec.config import CONFIGS
-from pumice_hdl.core.row_issue import DRAIN_CYCLES, RESULT_CREDITS, Activity
+from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_CREDITS
+from pumice_hdl.core.row_issue import Activity
 from pumice_hdl.layouts import ROW_LAYOUT, STEP_LAYOUT, TERM_LAYOUT, row_context_layout, tile_layout
 
 from .streams import pack, put, reset, unpack

@@ -30,6 +30,11 @@ PLANES = [
 ]
 
 
+def phase_stride(width):
+    """Neither half of the width nor of the row stride."""
+    return width // 2 + 3
+
+
 def expected_tiles(width, row_stride, n_valid, n_store):
     """Packed payloads, lane by lane from the definition in `pumice.spec.descriptor`."""
     tiles = []
@@ -44,7 +49,7 @@ def expected_tiles(width, row_stride, n_valid, n_store):
             "valid": sum(1 << i for i in np.flatnonzero(valid).tolist()),
             "x": x,
             "odd_row": y & 1,
-            "phase_row": (y >> 1) * (row_stride >> 1) % CONFIG.activation_bytes,
+            "phase_row": (y >> 1) * phase_stride(width) % CONFIG.activation_bytes,
             "last": int(t == n_tiles - 1),
         }
         tiles.append(pack(tile_layout(CONFIG), fields))
@@ -54,6 +59,7 @@ def expected_tiles(width, row_stride, n_valid, n_store):
 async def start(dut, width, row_stride, n_valid, n_store, n_tiles):
     """Present a descriptor and pulse ``start``."""
     fields = dict(width=width, row_stride=row_stride, n_valid=n_valid, n_store=n_store, n_tiles=n_tiles)
+    fields["phase_stride"] = phase_stride(width)
     dut.layer.value = pack(LAYER_LAYOUT, fields)
     dut.start.value = 1
     await RisingEdge(dut.clk)

@@ -26,10 +26,12 @@ RESULT_CYCLES = StoreUnit.latency + 2 + W.bit_length() // 2  # from taking a res
 
 def random_layer(rng, phase_store, n_gaps=5):
     """A layer whose last gap ends behind the end of the memory."""
+    row_stride = int(rng.integers(1, 4 * W))
     gap_bytes, gap_pitch = 3 * W // 2 + int(rng.integers(W)), 3 * W + int(rng.integers(9))
     gap_start = SIZE + int(rng.integers(1, W)) - gap_bytes - (n_gaps - 1) * gap_pitch
     return {
-        "phase_store": phase_store, "row_stride": 2 * int(rng.integers(1, 2 * W)), "phase_pitch": PITCH,
+        "phase_store": phase_store, "row_stride": row_stride, "phase_stride": row_stride // 2 + 1,
+        "phase_vectors": PITCH // W,
         "gap_start": gap_start, "gap_pitch": gap_pitch, "gap_bytes": gap_bytes, "n_gaps": n_gaps,
         "zero_point": int(rng.integers(-128, 128)),
     }  # fmt: skip
@@ -69,14 +71,13 @@ class Banks:
             idle.append(bool(dut.idle.value))
             write = unpack(bank_write_layout(CONFIG), int(dut.banks.value))
             if write.enable:
-                assert write.next_row == (write.row + 1) % CONFIG.bank_depth
                 self.n_writes += 1
-                is_result = WRAPPED_BYTES // W <= write.row < DMA_START // W
+                first_row = write.rows[(write.enable & -write.enable).bit_length() - 1]
+                is_result = WRAPPED_BYTES // W <= first_row < DMA_START // W
                 assert not (any(idle) if is_result else idle[-1])
             for b in range(W):
                 if write.enable >> b & 1:
-                    row = write.next_row if write.wrap >> b & 1 else write.row
-                    self.memory[row * W + b] = write.data[b]
+                    self.memory[write.rows[b] * W + b] = write.data[b]
 
 
 async def longest_wait(dut, name, waits):

@@ -1,0 +1,45 @@
+"""Predicted cycles of every layer that is long enough against the RTL's log."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pumice.compiler import compile_graph
+from pumice.frontends import load_graph
+
+from ..compiler.graphs import random_graph
+
+DIGITS = Path(__file__).parents[2] / "models" / "digits" / "digits.tflite"
+MLPERF = ["vww/vww_96_int8.tflite", "ic/pretrainedResnet_int8.tflite", "kws/kws_ref_model_int8.tflite"]
+MIN_CYCLES = 200  # shorter layers wait for the soft core
+TOLERANCE = 0.03
+
+
+def assert_cycles_are_predicted(board, graph) -> int:
+    """Layers whose weights are resident; returns how many were long enough."""
+    image = compile_graph(graph, board.config)
+    board.load(image)
+    run = board.run(image.pack_input(np.zeros(graph.tensors[graph.input].shape, np.int8)))
+    n = 0
+    for layer in image.metadata["layers"]:
+        cycles = sum(run.log[tag]["cycles"] for tag in layer["tags"])
+        if not layer["streamed"] and cycles >= MIN_CYCLES:
+            difference = layer["predicted_cycles"] / cycles - 1
+            assert abs(difference) <= TOLERANCE, f"{layer['name']}: {difference:+.1%} of {cycles} cycles"
+            n += 1
+    return n
+
+
+@pytest.mark.parametrize("config", ["TINY", "Z7020"])
+def test_random_networks(boards, config):
+    board = boards(config)
+    assert sum(assert_cycles_are_predicted(board, random_graph(np.random.default_rng(seed))) for seed in range(20)) > 20
+
+
+def test_digits(boards):
+    assert assert_cycles_are_predicted(boards("Z7020"), load_graph(DIGITS)) >= 3
+
+
+@pytest.mark.parametrize("path", MLPERF)
+def test_mlperf(shared_data, boards, path):
+    assert assert_cycles_are_predicted(boards("Z7020"), load_graph(shared_data / "mlperf_tiny" / path)) >= 11
