@@ -203,6 +203,8 @@ def test_own_file_keeps_everything(name, tmp_path):
     x = RNG.integers(-128, 128, (3, *graph.tensors[graph.input].shape)).astype(np.int8)
     np.testing.assert_array_equal(golden.run_batch(loaded, x), golden.run_batch(graph, x))
     assert loaded.tensors == graph.tensors
+    for layer, expected in zip(loaded.layers, graph.layers, strict=True):
+        assert getattr(layer, "single_rounding", None) == getattr(expected, "single_rounding", None)
     assert (loaded.input_shape, loaded.output_shape) == (graph.input_shape, graph.output_shape)
 
 

@@ -84,6 +84,14 @@ def test_scales():
     assert (pooled.scale, pooled.zero_point) == (made.scale, made.zero_point)
 
 
+def test_a_max_pool_keeps_the_quantisation():
+    net = FloatBuilder("net")
+    x = net.input("x", (4, 4, 1))
+    graph = net.finish(x, net.pool("y", x, Window(kernel=(4, 4)), "max"), (1, 4, 4, 1), (1, 1), "test")
+    tensors = quantise(graph, np.linspace(-9, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)).tensors
+    assert (tensors["x"].scale, tensors["x"].zero_point) == (tensors["y"].scale, tensors["y"].zero_point)
+
+
 def test_outliers_do_not_set_the_range():
     net = FloatBuilder("net")
     x = net.input("x", (1, 1, 1))
