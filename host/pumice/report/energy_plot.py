@@ -5,6 +5,8 @@ from pathlib import Path
 from ..energy.model import BATCH_SIZES, COMPONENTS, EnergyReport
 from ..errors import EnergyError
 
+NAME_LENGTH = 28  # of a layer; longer names would leave no room for the bars
+
 
 def plot_energy(report: EnergyReport, path: Path, dense: EnergyReport | None = None) -> None:
     """Write a picture: energy by layer and component, the whole network beside its dense run, batch sizes.
@@ -48,11 +50,13 @@ def plot_energy(report: EnergyReport, path: Path, dense: EnergyReport | None = N
 
 def _stack(axes, bars: dict[str, dict[str, float]], *, horizontal: bool) -> None:
     label = "uJ, modelled"
-    starts = [0.0] * len(bars)
+    starts, places = [0.0] * len(bars), list(range(len(bars)))  # not by name: shortened ones may be equal
     for k, component in enumerate(COMPONENTS):
         lengths = [components[component] * 1e6 for components in bars.values()]
         draw, start = (axes.barh, "left") if horizontal else (axes.bar, "bottom")
-        draw(list(bars), lengths, color=f"C{k}", label=component, **{start: starts})
+        draw(places, lengths, color=f"C{k}", label=component, **{start: starts})
         starts = [a + b for a, b in zip(starts, lengths, strict=True)]
     (axes.set_xlabel if horizontal else axes.set_ylabel)(label)
+    names = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in bars]
+    (axes.set_yticks if horizontal else axes.set_xticks)(places, names)
     (axes.set_xlim if horizontal else axes.set_ylim)(0, 1.05 * max(starts) or 1)
