@@ -22,8 +22,9 @@ PINS = {
         "pynq==3.1.2",
         "pynqmetadata==0.1.9",
         "pynqutils==0.1.2",
-        "pycparser<3",
-    ),  # pycparser 3: no import pynq.lib
+        "pycparser<3",  # 3: no import pynq.lib
+        "typer==0.28.0",  # 0.29 excludes the pydantic that pynqmetadata wants
+    ),
 }
 COMMON = ("setuptools<=80", "pytest==9.2.0", "pytest-timeout==2.4.0")  # newer setuptools lack pynqutils' pkg_resources
 
