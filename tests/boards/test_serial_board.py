@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pumice import golden
 from pumice.device import open_device
-from pumice.device.serial import SerialLink
+from pumice.device.serial import SerialHardware, SerialLink
 from pumice.errors import DeviceError, DeviceTimeoutError
 from pumice.network import load
 from pumice.spec import registers
@@ -106,6 +106,19 @@ def test_a_dead_line_is_a_timeout(board, digits):
 def test_a_port_that_is_not_there():
     with pytest.raises(DeviceError, match="cannot open serial port /dev/nowhere"):
         open_device("serial", port="/dev/nowhere", config=TINY)
+
+
+@pytest.mark.parametrize(("n_polls", "seen"), [(1, True), (5, True), (None, False)])
+def test_waiting_ends_with_the_interrupt_or_the_limit(n_polls, seen):
+    class Link:
+        n_reads = 0
+
+        def read(self, space, address, n_words):
+            self.n_reads += 1
+            assert (space, address, n_words) == (SPACE_REGISTERS, registers.find("host", "interrupt").offset, 1)
+            return [int(self.n_reads == n_polls)]
+
+    assert SerialHardware(Link(), clock_mhz=1).wait_interrupt(200_000) is seen
 
 
 def test_a_port_must_be_named():
