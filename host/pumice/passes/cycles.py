@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..planes import Planes
-from ..spec.config import EngineConfig
+from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from .operation import Operation
 
 if TYPE_CHECKING:
+    from .encode import EncodedRow
     from .weights import LayerPass
 
 MIN_ROW_CYCLES = 8
@@ -16,31 +17,43 @@ MIN_ROW_CYCLES = 8
 
 ALIGN_CYCLES = 1
 """Between tiles; one more where the stream does not end with a whole word."""
-FETCH_CYCLES = 15
+FETCH_CYCLES = 17
 """From a layer's start to its first step, besides reading the tap table."""
 DRAIN_CYCLES = 48
 """From a layer's last step to its completion."""
+WRITE_CYCLES = 7
+"""From a layer's start to its first gap write, and from its last write to its completion."""
 OVERLAP_CYCLES = 38
-"""Of these, how many the next layer uses to fetch."""
-GO_CYCLES = 2
-"""From a layer's completion to the first step of a layer that has fetched."""
-PASS_CYCLES = GO_CYCLES + DRAIN_CYCLES
-"""What each part of a layer that is cut into passes takes besides its steps."""
+"""Of `DRAIN_CYCLES`, how many the next layer uses to fetch."""
 
 
 def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig, *, is_first: bool) -> int:
-    """Cycles from the previous layer's completion (or the first layer's start) to this one's, with weights in place."""
+    """Cycles from the previous layer's completion (or the first layer's start) to this one's, with weights in place.
+
+    Cores issue, results and gaps share the write bus: the longer of the two counts.
+    """
     operation, n_tap_words = layer_pass.layer.operation, layer_pass.layer.n_tap_words
     n_tiles = count_tiles(operation, output, config)
-    n_writes = writes_of_row(operation, output, config)
-    issue = 0
-    for rows in layer_pass.cores:
-        align = ALIGN_CYCLES + (sum(row.n_bits for row in rows) % 64 != 0)
-        issue = max(issue, n_tiles * sum(row.n_cycles for row in rows) + (n_tiles - 1) * align)
-    write = n_writes * sum(len(rows) for rows in layer_pass.cores)
+    issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
+    n_rows = sum(len(rows) for rows in layer_pass.cores)
+    n_gaps = (1 + len(output.channels) * output.n_phases) * (layer_pass.part == 0)
+    gaps = n_gaps * -(-output.gap_bytes // config.n_lanes) + WRITE_CYCLES  # while no result is there yet
+    write = n_rows * writes_of_row(operation, output, config) + max(gaps, MIN_ROW_CYCLES + DRAIN_CYCLES)
     fetch = FETCH_CYCLES + n_tap_words
-    start = fetch if is_first else max(GO_CYCLES, fetch - OVERLAP_CYCLES)
-    return start + max(issue, write) + DRAIN_CYCLES
+    start = fetch if is_first else max(0, fetch - OVERLAP_CYCLES)
+    # Units add up 8 lanes each, and a tree their sums.
+    lane_sum = operation.lane_sum * (MIN_ROW_CYCLES + config.n_requantisers.bit_length() - 1)
+    return start + max(issue + lane_sum + DRAIN_CYCLES, write)
+
+
+def _issue_cycles(rows: "list[EncodedRow]", n_tiles: int) -> int:
+    """From a core's first step to its last, all tiles."""
+    if not rows:
+        return 0
+    align = ALIGN_CYCLES + (sum(row.n_bits for row in rows) % WEIGHT_WORD_BITS != 0)
+    first, *others = (max(1, row.n_steps) for row in rows)
+    tile = sum(max(MIN_ROW_CYCLES, n) for n in others)
+    return first + tile + (n_tiles - 1) * (max(MIN_ROW_CYCLES, first + align) + tile)
 
 
 def n_stored(operation: Operation, output: Planes) -> int:

@@ -9,7 +9,7 @@ from ..errors import CompileError
 from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.descriptor import PREAMBLE, ROW
 from ..spec.formats import BitWriter
-from .cycles import PASS_CYCLES
+from .cycles import DRAIN_CYCLES
 from .deal import deal
 from .encode import EncodedLayer, EncodedRow
 
@@ -76,7 +76,7 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
     for staging in {half} | {n for n in sizes + kept if 0 < n < half}:
         resident = _largest_that_fit(sizes, config.weight_depth - 2 * staging)
         streamed = [n for i, n in enumerate(sizes) if i not in resident]
-        cost = config.n_cores * sum(streamed) + PASS_CYCLES * sum(-(-n // staging) for n in streamed)
+        cost = config.n_cores * sum(streamed) + DRAIN_CYCLES * sum(-(-n // staging) for n in streamed)
         plans.append((cost, staging, resident))
     for _, staging, resident in sorted(plans, key=lambda plan: plan[:2]):
         split = [
