@@ -37,7 +37,9 @@ def test_layers_run_one_behind_the_other():
                 assert core_busy == 0, "start while a front end works"
                 events.append(("start", ctx.get(dut.front.tag)))
             if ctx.get(dut.complete):
-                assert core_busy == 0 and bus_busy == 0 and counters_busy == 0
+                assert core_busy == 0
+                assert bus_busy == 0
+                assert counters_busy == 0
                 events.append(("complete", ctx.get(dut.back.tag)))
             if ctx.get(dut.go):
                 assert ctx.get(dut.complete) or not ctx.get(dut.running)
