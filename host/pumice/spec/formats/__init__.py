@@ -8,8 +8,8 @@ most); with flat addressing ``run`` is the row's length.
 
 Rows follow each other in the stream without alignment. Bits are packed LSB first.
 
-Adding a format: one module here with a `WeightFormat`, one decoder of the same name in ``pumice_hdl/decoders``, one line
-in `FORMATS` and one in the gateware's registry.
+Adding a format: one module here with a `WeightFormat`, one decoder of the same name in ``pumice_hdl/decoders``, one
+line in `FORMATS` and one in the gateware's registry.
 """
 
 from .base import MAX_ADVANCE, BitReader, BitWriter, Step, WeightFormat
