@@ -217,6 +217,7 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
     return {
         "format": layer.format.code,
+        "parameter": layer.format.parameter,
         "max": operation.is_max,
         "flat": layer.flat,
         "phase_store": in_phases,
@@ -237,4 +238,5 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "zero_point": output.zero_point,
         "low": operation.low,
         "high": operation.high,
+        "values": layer.values.number,
     }
