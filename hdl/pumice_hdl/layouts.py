@@ -93,8 +93,8 @@ def row_result_layout(config: EngineConfig) -> data.StructLayout:
 def vector_write_layout(config: EngineConfig) -> data.StructLayout:
     """An unaligned write of part of a vector to activation memory; addresses wrap at the memory's size.
 
-    Lane ``i`` with ``start <= i < stop`` goes to byte ``address + i``, other lanes are not written. With ``split``, lane
-    ``i`` is column ``c = i + odd`` and goes to ``address + (c >> 1)`` or, if ``c`` is odd, the layer's phase pitch
+    Lane ``i`` with ``start <= i < stop`` goes to byte ``address + i``, other lanes are not written. With ``split``,
+    lane ``i`` is column ``c = i + odd`` and goes to ``address + (c >> 1)`` or, if ``c`` is odd, the layer's phase pitch
     behind that; lanes 0 and ``n_lanes - 1`` are not both written when ``odd`` is set, as they share a bank.
     """
     return data.StructLayout(
