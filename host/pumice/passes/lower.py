@@ -27,21 +27,32 @@ def lower(graph: Graph) -> list[Operation]:
 
 def relayout(source: str, output: str, n_channels: int, stride: tuple[int, int]) -> Operation:
     """Copies a tensor."""
-    return Operation(
+    return _channelwise(
+        np.ones((n_channels, 1, 1), np.int8),
+        IDENTITY_MULTIPLIER,
+        0,
         name=f"{output}.relayout",
         kind="relayout",
         inputs=(source,),
         output=output,
         stride=stride,
         taps=[Tap(0, 0, 0)],
-        weights=np.ones((n_channels, 1, 1), np.int8),
-        first_channel=np.arange(n_channels),
-        channel=np.arange(n_channels),
-        bias=np.zeros(n_channels, np.int64),
-        multiplier=np.full(n_channels, IDENTITY_MULTIPLIER),
-        shift=np.zeros(n_channels, np.int64),
         low=-128,
         high=127,
+    )
+
+
+def _channelwise(weights: np.ndarray, multiplier: int, shift: int, **fields) -> Operation:
+    """Row ``m`` of ``weights`` reads channel ``m`` alone; no bias, and one multiplier for all."""
+    channels = np.arange(len(weights))
+    return Operation(
+        weights=weights,
+        first_channel=channels,
+        channel=channels.copy(),
+        bias=np.zeros(len(weights), np.int64),
+        multiplier=np.full(len(weights), multiplier),
+        shift=np.full(len(weights), shift),
+        **fields,
     )
 
 
@@ -81,19 +92,16 @@ def _pool(graph: Graph, layer: Pool) -> Operation:
         real = average_multiplier(source.scale, output.scale, len(taps))
         multiplier, shift, left = quantise_multiplier(real, single_rounding=True)
     terms = _split(np.full((n_channels, len(taps), 1), 1 << left, np.int64), layer.name)
-    return Operation(
+    return _channelwise(
+        np.concatenate(terms, axis=1),
+        multiplier,
+        shift,
         name=layer.name,
         kind=layer.mode,
         inputs=layer.inputs,
         output=layer.output,
         stride=_stride(graph, layer),
         taps=taps * len(terms),
-        weights=np.concatenate(terms, axis=1),
-        first_channel=np.arange(n_channels),
-        channel=np.arange(n_channels),
-        bias=np.zeros(n_channels, np.int64),
-        multiplier=np.full(n_channels, multiplier),
-        shift=np.full(n_channels, shift),
         low=layer.low,
         high=layer.high,
         dense_macs=len(taps) * math.prod(output.shape),
@@ -124,19 +132,16 @@ def _add(graph: Graph, layer: Add) -> Operation:
         terms = _split(np.full((n_channels, 1, 1), coefficient << left, np.int64), layer.name)
         taps += [Tap(source, 0, 0)] * len(terms)
         columns += terms
-    return Operation(
+    return _channelwise(
+        np.concatenate(columns, axis=1),
+        multiplier,
+        shift,
         name=layer.name,
         kind="add",
         inputs=layer.inputs,
         output=layer.output,
         stride=(1, 1),
         taps=taps,
-        weights=np.concatenate(columns, axis=1),
-        first_channel=np.arange(n_channels),
-        channel=np.arange(n_channels),
-        bias=np.zeros(n_channels, np.int64),
-        multiplier=np.full(n_channels, multiplier),
-        shift=np.full(n_channels, shift),
         low=layer.low,
         high=layer.high,
         dense_macs=2 * math.prod(output.shape),
