@@ -47,7 +47,7 @@ def test_layers_run_one_behind_the_other():
             prepared_ahead += ctx.get(dut.ahead)
             if ctx.get(dut.enable):
                 assert ctx.get(dut.front.tag) == ctx.get(dut.back.tag)
-            counters_busy = 5 if ctx.get(dut.complete) else max(0, counters_busy - 1)
+            counters_busy = int(rng.integers(2, 90)) if ctx.get(dut.complete) else max(0, counters_busy - 1)
             if ctx.get(dut.go):
                 core_busy = int(rng.integers(2, 60))
                 bus_busy = core_busy + int(rng.integers(0, 30))
