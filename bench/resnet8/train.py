@@ -1,0 +1,83 @@
+"""Trains a sparse int8 ResNet-8 from scratch on CIFAR-10: ``python -m bench.resnet8.train``.
+
+Needs the extra ``train`` and the images in ``../shared/data/cifar10``. Writes a checkpoint after every epoch and goes on
+from it when it is started again.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pumice import golden
+from pumice.floating import FloatGraph, run_batch
+from pumice.frontends.native import save_graph
+from pumice.graph import Conv
+from pumice.quantise import assemble_stated, quantise
+from pumice.training.loop import Trainer, TrainingConfig
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import network
+from .budget import SPARSITY_75
+from .data import Augmented, load_test, load_training, to_real
+
+ROOT = Path(__file__).parents[2]
+N_CALIBRATION = 512
+CONFIG = TrainingConfig(
+    epochs=42, quantised_epochs=3, prune_from=3, prune_to=22, freeze_from=32, sparsity=SPARSITY_75, seed=1
+)
+
+
+def accuracy(graph: FloatGraph, images: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the images whose largest output is their label, in floating point."""
+    return float(np.mean(run_batch(graph, to_real(images))[:, 0, 0].argmax(1) == labels))
+
+
+def run(trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Train to the end, from ``checkpoint`` where there is one; accuracy on ``images`` is shown, never used."""
+    if checkpoint.exists():
+        trainer.restore(checkpoint)
+        print(f"goes on from {checkpoint} after epoch {trainer.epoch}", flush=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        total = trainer.config.epochs + trainer.config.quantised_epochs
+        task = progress.add_task("training", total=total * len(data), completed=trainer.epoch * len(data))
+        while not trainer.done:
+            start = time.monotonic()
+            loss = trainer.train_epoch(data, lambda _: progress.advance(task))
+            trainer.save(checkpoint)
+            progress.console.print(
+                f"epoch {trainer.epoch}/{total}: loss {loss:.4f}, {accuracy(trainer.result(), images, labels):.1%} of "
+                f"{len(labels)} test images, {time.monotonic() - start:.0f} s"
+            )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=ROOT / "models" / "resnet8" / "resnet8.pumq")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "bench" / "resnet8" / "checkpoints" / "sparse75.npz")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(CONFIG.seed)
+    arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    images, labels = load_training()
+    test_images, test_labels = load_test()
+    calibration = to_real(images[:N_CALIBRATION])
+    trainer = Trainer(network.build(CONFIG.seed), CONFIG, calibration, batch_norm=True)
+    run(trainer, Augmented(images, labels, CONFIG.batch), arguments.checkpoint, test_images, test_labels)
+    result = trainer.result()
+    graph = assemble_stated(result) if result.quantisations else quantise(result, calibration)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    save_graph(graph, arguments.output)
+    outputs = golden.run_batch(graph, golden.quantise(graph.tensors[graph.input], to_real(test_images)))
+    weights = [layer.weights for layer in graph.layers if isinstance(layer, Conv)]
+    n_weights, n_nonzeros = sum(map(np.size, weights)), sum(map(np.count_nonzero, weights))
+    print(f"{n_nonzeros:,} of {n_weights:,} weights are not zero ({n_nonzeros / n_weights:.2%})")
+    print(f"int8: {np.mean(outputs[:, 0, 0].argmax(1) == test_labels):.1%} of {len(test_labels)} test images")
+
+
+if __name__ == "__main__":
+    main()
