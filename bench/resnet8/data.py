@@ -31,11 +31,18 @@ def to_real(images: np.ndarray) -> np.ndarray:
 
 
 class Augmented:
-    """Batches of one epoch after another: flipped at random, shifted by up to 4 pixels; the border is mid-grey."""
+    """Batches of one epoch after another: flipped at random, shifted by up to 4 pixels; the border is mid-grey.
+
+    Attributes
+    ----------
+    size : int
+        Height and width of what is cut out of the images; below 32 without any border.
+    """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, batch: int):
         pad = ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT), (0, 0))
         self.padded, self.labels, self.batch = np.pad(images, pad, constant_values=128), labels, batch
+        self.size = SIZE
 
     def __len__(self) -> int:
         return len(self.labels) // self.batch
@@ -45,10 +52,10 @@ class Augmented:
         order = rng.permutation(len(self.labels))
         for i in range(len(self)):
             chosen = order[i * self.batch : (i + 1) * self.batch]
-            images = np.empty((self.batch, SIZE, SIZE, CHANNELS), np.uint8)
-            offsets = rng.integers(0, 2 * MAX_SHIFT + 1, (self.batch, 2))
+            images = np.empty((self.batch, self.size, self.size, CHANNELS), np.uint8)
+            offsets = rng.integers(0, 2 * MAX_SHIFT + 1, (self.batch, 2)) + (MAX_SHIFT if self.size < SIZE else 0)
             flips = rng.random(self.batch) < 0.5
             for j, (index, (y, x), flip) in enumerate(zip(chosen, offsets, flips, strict=True)):
-                crop = self.padded[index, y : y + SIZE, x : x + SIZE]
+                crop = self.padded[index, y : y + self.size, x : x + self.size]
                 images[j] = crop[:, ::-1] if flip else crop
             yield to_real(images), self.labels[chosen]

@@ -1,7 +1,7 @@
 """Trains a sparse int8 ResNet-8 from scratch on CIFAR-10: ``python -m bench.resnet8.train``.
 
-Needs the extra ``train`` and the images in ``../shared/data/cifar10``. Writes a checkpoint after every epoch and goes on
-from it when it is started again.
+Needs the extra ``train`` and the images in ``../shared/data/cifar10``. Writes a checkpoint after every epoch and goes
+on from it when it is started again.
 """
 
 import argparse
@@ -20,10 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import network
 from .budget import SPARSITY_75
-from .data import Augmented, load_test, load_training, to_real
+from .data import SIZE, Augmented, load_test, load_training, to_real
 
 ROOT = Path(__file__).parents[2]
 N_CALIBRATION = 512
+SMALL_SIZE, SMALL_EPOCHS = 24, range(7, 24)  # epochs on cut-outs, which take little more than half the time
 CONFIG = TrainingConfig(
     epochs=42, quantised_epochs=3, prune_from=3, prune_to=22, freeze_from=32, sparsity=SPARSITY_75, seed=1
 )
@@ -45,6 +46,7 @@ def run(trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray,
         task = progress.add_task("training", total=total * len(data), completed=trainer.epoch * len(data))
         while not trainer.done:
             start = time.monotonic()
+            data.size = SMALL_SIZE if trainer.epoch in SMALL_EPOCHS else SIZE
             loss = trainer.train_epoch(data, lambda _: progress.advance(task))
             trainer.save(checkpoint)
             progress.console.print(

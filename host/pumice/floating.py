@@ -98,12 +98,16 @@ def run_all(graph: FloatGraph, x: np.ndarray) -> dict[str, np.ndarray]:
     """Every tensor, float32 (n, height, width, channels), for ``n`` samples."""
     tensors = {graph.input: np.asarray(x, np.float32)}
     for layer in graph.layers:
-        inputs = [tensors[name] for name in layer.inputs]
-        result = _RULES[type(layer)](layer, *inputs)
-        if isinstance(layer, Clamped):
-            result = np.clip(result, np.float32(layer.low), np.float32(layer.high))
-        tensors[layer.output] = result
+        tensors[layer.output] = run_layer(layer, [tensors[name] for name in layer.inputs])
     return tensors
+
+
+def run_layer(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
+    """What one layer makes of its input tensors, float32 (n, height, width, channels) each."""
+    result = _RULES[type(layer)](layer, *inputs)
+    if isinstance(layer, Clamped):
+        result = np.clip(result, np.float32(layer.low), np.float32(layer.high))
+    return result
 
 
 def convolve(x: np.ndarray, layer: FloatConv, weights: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def run_layer(graph: Graph, layer: Layer, inputs: list[np.ndarray]) -> np.ndarra
     """Run one layer on its input tensors, int8 (height, width, channels) each; returns the like."""
     for name, x in zip(layer.inputs, inputs, strict=True):
         _check(graph, x, graph.tensors[name].shape)
-    return _layer(graph, layer, [x[None] for x in inputs])[0]
+    return run_layer_batch(graph, layer, [x[None] for x in inputs])[0]
 
 
 def softmax(graph: Graph, layer: Softmax, x: np.ndarray) -> np.ndarray:
@@ -86,12 +86,12 @@ def _check(graph: Graph, x: np.ndarray, shape: tuple[int, ...]) -> None:
 def _run(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     tensors = {graph.input: x}
     for layer in graph.layers:
-        tensors[layer.output] = _layer(graph, layer, [tensors[name] for name in layer.inputs])
+        tensors[layer.output] = run_layer_batch(graph, layer, [tensors[name] for name in layer.inputs])
     return tensors
 
 
-def _layer(graph: Graph, layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
-    """One layer on tensors of shape (n, height, width, channels)."""
+def run_layer_batch(graph: Graph, layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
+    """One layer on tensors of int8, (n, height, width, channels)."""
     rules: dict[type, Callable] = {Conv: _conv, Pool: _pool, Add: _add, Softmax: _softmax}
     return rules[type(layer)](graph, layer, *inputs)
 

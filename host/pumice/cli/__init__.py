@@ -19,6 +19,7 @@ from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
 from .energy import calibrate, energy
 from .models import check, quantize
+from .prune import prune_command
 
 EXIT_ERROR = 2
 
@@ -109,6 +110,7 @@ app.command()(calibrate)
 
 app.command()(check)
 app.command()(quantize)
+app.command("prune")(prune_command)
 
 
 def main() -> None:

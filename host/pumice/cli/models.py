@@ -23,7 +23,7 @@ EXIT_UNSUPPORTED = 1
 ON_ENGINE, ON_HOST, NOWHERE = "engine", "host", "nowhere"
 N_PROBES = 4  # samples of noise that stand in for calibration when only the fit is checked
 
-ModelFile = Annotated[Path, typer.Argument(help="A network: .tflite, .onnx, .npz with its JSON, or .pumq.")]
+ModelFile = Annotated[Path, typer.Argument(help="A network: .tflite, .onnx, .npz with its JSON, .pumf or .pumq.")]
 
 
 def check(
@@ -89,7 +89,7 @@ def _as_integers(graph: Graph | FloatGraph) -> Graph:
 
 
 def _layer_table(graph: Graph | FloatGraph) -> Table:
-    table = _table("layer", "kind", "output", "non-zero weights", "runs on")
+    table = plain_table("layer", "kind", "output", "non-zero weights", "runs on")
     for layer in graph.layers:
         shape = graph.shapes[layer.output] if isinstance(graph, FloatGraph) else graph.tensors[layer.output].shape
         where = ON_HOST if isinstance(layer, Softmax) else ON_ENGINE
@@ -110,13 +110,14 @@ def _density(layer: Layer) -> str:
 
 
 def _unsupported_table(layers: tuple[LayerCheck, ...]) -> Table:
-    table = _table("layer", "operator", "runs on", "why not, and what to do")
+    table = plain_table("layer", "operator", "runs on", "why not, and what to do")
     for layer in layers:
         table.add_row(layer.name, layer.operator, ON_ENGINE if layer.problem is None else NOWHERE, layer.problem or "")
     return table
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines."""
     table = Table(box=None, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

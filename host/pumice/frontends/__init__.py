@@ -8,11 +8,13 @@ from ..graph import Graph
 from ..quantise import assemble_stated
 from .keras_npz import load_keras_npz
 from .native import MAGIC, parse_native
+from .native_float import MAGIC as FLOAT_MAGIC
+from .native_float import parse_float_native
 from .onnx import parse_onnx
 from .tflite import parse_tflite
 from .tflite_file import IDENTIFIER
 
-SUFFIXES = (".tflite", ".onnx", ".npz", ".pumq")
+SUFFIXES = (".tflite", ".onnx", ".npz", ".pumq", ".pumf")
 
 
 def load_model(path: str | Path) -> Graph | FloatGraph:
@@ -41,6 +43,8 @@ def load_model(path: str | Path) -> Graph | FloatGraph:
         return parse_tflite(data, path.stem)
     if data[:4] == MAGIC or suffix == ".pumq":
         return parse_native(data)
+    if data[:4] == FLOAT_MAGIC or suffix == ".pumf":
+        return parse_float_native(data)
     if suffix == ".onnx":
         graph = parse_onnx(data, path.stem)
         return assemble_stated(graph) if graph.quantisations else graph

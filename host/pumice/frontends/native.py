@@ -51,8 +51,26 @@ def graph_bytes(graph: Graph) -> bytes:
     ]
     own = {f.name: getattr(graph, f.name) for f in fields(graph) if f.name not in ("tensors", "layers")}
     text = json.dumps(own | {"tensors": [asdict(t) for t in graph.tensors.values()], "layers": layers}).encode()
+    return pack(MAGIC, text, arrays)
+
+
+def pack(magic: bytes, text: bytes, arrays: list[np.ndarray]) -> bytes:
+    """A file of a kind that ``magic`` names."""
     body = text + b"".join(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes() for array in arrays)
-    return _HEAD.pack(MAGIC, VERSION, len(text), zlib.crc32(body)) + body
+    return _HEAD.pack(magic, VERSION, len(text), zlib.crc32(body)) + body
+
+
+def unpack(data: bytes, magic: bytes) -> tuple[bytes, bytes]:
+    """Text and arrays of a file that `pack` made. Raises ModelError: truncated, damaged, or of another version."""
+    if len(data) < _HEAD.size or data[:4] != magic:
+        raise ModelError(f"no Pumice network: it must start with {magic!r} and take {_HEAD.size} bytes at least")
+    _, version, n_text, crc = _HEAD.unpack_from(data)
+    if version != VERSION:
+        raise ModelError(f"network file of version {version}, expected {VERSION}: make it again from the model")
+    body = data[_HEAD.size :]
+    if zlib.crc32(body) != crc or n_text > len(body):
+        raise ModelError("the network file is truncated or damaged: its checksum is wrong")
+    return body[:n_text], body[n_text:]
 
 
 def parse_native(data: bytes) -> Graph:
@@ -63,16 +81,9 @@ def parse_native(data: bytes) -> Graph:
     ModelError
         Truncated, damaged, of another version, or holding something that no graph can hold.
     """
-    if len(data) < _HEAD.size or data[:4] != MAGIC:
-        raise ModelError(f"no Pumice network: it must start with {MAGIC!r} and take {_HEAD.size} bytes at least")
-    _, version, n_text, crc = _HEAD.unpack_from(data)
-    if version != VERSION:
-        raise ModelError(f"network file of version {version}, expected {VERSION}: quantise the model again")
-    body = data[_HEAD.size :]
-    if zlib.crc32(body) != crc or n_text > len(body):
-        raise ModelError("the network file is truncated or damaged: its checksum is wrong")
+    text, arrays = unpack(data, MAGIC)
     try:
-        return _Reader(body[n_text:]).graph(json.loads(body[:n_text]))
+        return _Reader(arrays).graph(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(f"the network file is malformed: {error!r}") from error
 

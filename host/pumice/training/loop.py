@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  torch's own custom
 
 from ..errors import InputError, ModelError
 from ..floating import FloatGraph
@@ -180,7 +180,10 @@ class Trainer:
     def _new_optimiser(self) -> torch.optim.SGD:
         decayed = [p for p in self.module.parameters() if p.ndim > 1]
         others = [p for p in self.module.parameters() if p.ndim == 1]
-        groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         return torch.optim.SGD(groups, lr=0.0, momentum=self.config.momentum, nesterov=True)
 
     def save(self, path: Path) -> None:

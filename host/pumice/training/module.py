@@ -1,4 +1,4 @@
-"""The torch twin of a float graph: same layers, trainable, pruned by masks, optionally quantised in the forward pass."""
+"""The torch twin of a float graph: same layers, trainable, pruned by masks, quantised in the forward pass on demand."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  torch's own custom
 
 from ..errors import UnsupportedModelError
 from ..floating import Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
@@ -69,7 +69,8 @@ class GraphModule(nn.Module):
         assert isinstance(layer, FloatPool)
         window = layer.window
         if layer.mode == "average":
-            return F.avg_pool2d(inputs[0], window.kernel, window.stride)
+            kernel = [min(sizes) for sizes in zip(window.kernel, inputs[0].shape[2:], strict=True)]
+            return F.avg_pool2d(inputs[0], kernel, window.stride)  # the whole map of smaller images too
         x = F.pad(inputs[0], _sides(window), value=-math.inf)
         return F.max_pool2d(x, window.kernel, window.stride, dilation=window.dilation)
 
@@ -138,7 +139,8 @@ class MaskedConv(nn.Module):
             assert self.bias is not None
             return replace(layer, weights=weights, bias=self.bias.numpy().astype(np.float64), weight_scales=None)
         norm = self.norm
-        assert norm.running_var is not None and norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
         factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).numpy().astype(np.float64)
         bias = norm.bias.numpy() - norm.running_mean.numpy() * factor
         return replace(layer, weights=weights * factor[:, None, None, None], bias=bias, weight_scales=None)

@@ -1,0 +1,152 @@
+"""Prunes a network that is trained already."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..floating import FloatAdd, FloatGraph
+from ..graph import Add, Graph, Softmax
+from .allocate import by_sensitivity, layer_adaptive
+from .network import Runner, Weights, prunable, with_weights
+from .patterns import Pattern
+from .reconstruct import fit, moments
+
+MAGNITUDE, SECOND_ORDER = "magnitude", "obs"
+METHODS = (SECOND_ORDER, MAGNITUDE)
+N_SENSITIVITY_SAMPLES = 32
+GRID = (0.3, 0.5, 0.7, 0.9, 1.0)  # sparsities at which a layer's sensitivity is measured
+
+Progress = Callable[[str], None]
+
+
+def prune(
+    graph: Graph | FloatGraph,
+    sparsities: Mapping[str, float],
+    pattern: Pattern,
+    *,
+    samples: np.ndarray | None = None,
+    method: str = SECOND_ORDER,
+    progress: Progress = lambda name: None,
+) -> Graph | FloatGraph:
+    """The network with zeros among its weights.
+
+    Parameters
+    ----------
+    graph : Graph or FloatGraph
+        An int8 network stays int8, with its activations' scales.
+    sparsities : mapping of str to float
+        Share of the weights to drop, by the layer's name; other layers stay as they are.
+    samples : ndarray, (n, height, width, channels)
+        Typical inputs for the method ``obs``, a few hundred: float in real units, int8 for an int8 network.
+    method : str
+        ``obs``: see `pumice.pruning.reconstruct`. ``magnitude``: the smallest weights go, the others stay.
+    progress : callable
+        Called with the name of each layer once it is pruned.
+
+    Raises
+    ------
+    InputError
+        An unknown layer or method, a sparsity out of range, no samples.
+    """
+    layers = prunable(graph)
+    if unknown := sorted(set(sparsities) - set(layers)):
+        raise InputError(f"{graph.name} has no weights called {unknown[0]}; it has {', '.join(layers)}")
+    if method not in METHODS:
+        raise InputError(f"there is no pruning method {method!r}; there are {', '.join(METHODS)}")
+    if method == MAGNITUDE:
+        new = {}
+        for name, sparsity in sparsities.items():
+            layer = layers[name]
+            new[name] = layer.weights * pattern.mask(np.square(layer.weights), sparsity), layer.bias
+            progress(name)
+        return with_weights(graph, new)
+    if samples is None or len(samples) == 0:
+        raise InputError("the method obs takes samples to calibrate with; without any, use magnitude")
+    return _prune_in_order(graph, layers, sparsities, pattern, samples, progress)
+
+
+def _prune_in_order(graph, layers: dict[str, Weights], sparsities, pattern: Pattern, samples, progress: Progress):
+    """Layer after layer, each one seeing what the pruned ones before it give."""
+    original, pruned = Runner(graph, samples), Runner(graph, samples)
+    result = graph
+    for i, layer in enumerate(graph.layers):
+        if layer.name in sparsities:
+            weights = layers[layer.name]
+            owed = _owed(graph, layer, original, pruned)
+            statistics = moments(original.inputs(layer), pruned.inputs(layer), weights.window, weights.groups, owed)
+            fitted = fit(weights.weights, weights.bias, statistics, weights.groups, pattern, sparsities[layer.name])
+            result = with_weights(result, {layer.name: fitted})
+            progress(layer.name)
+        original.step(layer)
+        pruned.step(result.layers[i])
+    return result
+
+
+def _owed(graph, layer, original: Runner, pruned: Runner) -> np.ndarray | None:
+    """What the layer can make good of the error of a tensor that its own results are added to."""
+    readers = [reader for reader in graph.layers if layer.output in reader.inputs]
+    if len(readers) != 1 or not isinstance(readers[0], Add | FloatAdd) or layer.output == graph.output:
+        return None
+    (other,) = (name for name in readers[0].inputs if name != layer.output)
+    return original.real(other) - pruned.real(other) if original.has(other) else None
+
+
+def sensitive_sparsities(
+    graph: Graph | FloatGraph,
+    sparsity: float,
+    pattern: Pattern,
+    *,
+    samples: np.ndarray | None = None,
+    method: str = SECOND_ORDER,
+    progress: Progress = lambda name: None,
+) -> dict[str, float]:
+    """For each layer what share of its weights to drop, so that of all weights ``sparsity`` go.
+
+    With samples, each layer is pruned alone to a few sparsities, and how much the network's results change decides.
+    Without, the sizes of the weights do. A pattern of fixed sparsity has it everywhere. Parameters, and errors, as of
+    `prune`.
+    """
+    layers = prunable(graph)
+    if not layers:
+        raise InputError(f"{graph.name} has no weights to prune")
+    if pattern.fixed_sparsity is not None:
+        if sparsity > pattern.fixed_sparsity + 1e-9:
+            raise InputError(f"{pattern} drops {pattern.fixed_sparsity:.0%} of the weights, not {sparsity:.0%}")
+        return dict.fromkeys(layers, sparsity)
+    if samples is None:
+        return layer_adaptive({name: layer.weights for name, layer in layers.items()}, sparsity)
+    errors = _errors(graph, layers, pattern, samples[:N_SENSITIVITY_SAMPLES], method, progress)
+    return by_sensitivity({name: layer.weights.size for name, layer in layers.items()}, errors, sparsity)
+
+
+def _errors(graph, layers: dict[str, Weights], pattern: Pattern, samples, method: str, progress: Progress):
+    """For each layer and sparsity, the mean squared change of the network's results over their variance."""
+    last = [layer for layer in graph.layers if not isinstance(layer, Softmax)][-1].output
+    graph = replace(graph, output=last)
+    runner = Runner(graph, samples)
+    found: dict[str, dict[float, np.ndarray]] = {}
+    for i, layer in enumerate(graph.layers):
+        if layer.name in layers:
+            weights = layers[layer.name]
+            found[layer.name] = {}
+            x = runner.inputs(layer)
+            statistics = moments(x, x, weights.window, weights.groups)
+            for share in GRID:
+                if method == MAGNITUDE:
+                    new = weights.weights * pattern.mask(np.square(weights.weights), share), weights.bias
+                else:
+                    new = fit(weights.weights, weights.bias, statistics, weights.groups, pattern, share, n_rounds=1)
+                rest = runner.fork()
+                for following in with_weights(graph, {layer.name: new}).layers[i:]:
+                    rest.step(following)
+                found[layer.name][share] = rest.real(last)
+            progress(layer.name)
+        runner.step(layer)
+    expected = runner.real(last)
+    scale = max(float(expected.var()), 1e-12)
+    return {
+        name: {share: float(np.square(result - expected).mean()) / scale for share, result in results.items()}
+        for name, results in found.items()
+    }
