@@ -110,8 +110,9 @@ class _Reader:
             raise ModelError(f"the network file is malformed: layer {name} of kind {kind!r}")
         weights, bias = self._array(item["weights"]), self._array(item["bias"])
         return builder.conv(
-            name, x, weights, bias, window, groups=item["groups"], kind=item["kind"], low=clamp["low"], high=clamp["high"]
-        )
+            name, x, weights, bias, window, groups=item["groups"], kind=item["kind"], low=clamp["low"],
+            high=clamp["high"],
+        )  # fmt: skip
 
     def _array(self, shape: list) -> np.ndarray:
         sizes = _sizes(shape)
