@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F  # noqa: N812  torch's own custom
+import torch  # pyright: ignore[reportMissingImports]  extra `train`
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.nn import functional as F  # noqa: N812  # pyright: ignore[reportMissingImports]
 
 from ..errors import InputError, ModelError
 from ..floating import FloatGraph
@@ -212,7 +213,7 @@ class Trainer:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ModelError(f"{path} is no checkpoint, or damaged: {error}") from error
         if str(arrays.get("config")) != repr(asdict(self.config)):
             raise ModelError(f"{path} belongs to another training configuration: remove it to start anew")

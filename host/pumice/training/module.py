@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  torch's own custom
+import torch  # pyright: ignore[reportMissingImports]  extra `train`
+from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
+from torch.nn import functional as F  # noqa: N812  # pyright: ignore[reportMissingImports]
 
 from ..errors import UnsupportedModelError
 from ..floating import Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
@@ -51,15 +51,16 @@ class GraphModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (n, channels) where the network gives a vector."""
-        tensors = {self.graph.input: self._rounded(self.graph.input, x)}
+        last = self._rounded(self.graph.input, x)
+        tensors = {self.graph.input: last}
         for layer in self.graph.layers:
             if isinstance(layer, Softmax):
                 break
             result = self._result(layer, [tensors[name] for name in layer.inputs])
             if isinstance(layer, Clamped):
                 result = _clamped(result, layer)
-            tensors[layer.output] = self._rounded(layer.output, result)
-        return result.flatten(1)
+            last = tensors[layer.output] = self._rounded(layer.output, result)
+        return last.flatten(1)
 
     def _result(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
         if isinstance(layer, FloatConv):

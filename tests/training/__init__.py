@@ -1,0 +1,1 @@
+"""Tests of training; they need torch (extra `train`)."""
