@@ -202,6 +202,9 @@
 #define PUMICE_LAYER_LANE_SUM_WORD 0u
 #define PUMICE_LAYER_LANE_SUM_LSB 7u
 #define PUMICE_LAYER_LANE_SUM_MASK 0x80u  // 1: lane 0 gets the sum of all lanes' accumulators, not with max.
+#define PUMICE_LAYER_PARAMETER_WORD 0u
+#define PUMICE_LAYER_PARAMETER_LSB 8u
+#define PUMICE_LAYER_PARAMETER_MASK 0xFF00u  // Parameter of the weight format (`WeightFormat.parameter`).
 #define PUMICE_LAYER_TAG_WORD 0u
 #define PUMICE_LAYER_TAG_LSB 16u
 #define PUMICE_LAYER_TAG_MASK 0xFFFF0000u  // Number of the layer; its log entry goes there.
@@ -256,3 +259,6 @@
 #define PUMICE_LAYER_HIGH_WORD 11u
 #define PUMICE_LAYER_HIGH_LSB 16u
 #define PUMICE_LAYER_HIGH_MASK 0xFF0000u  // Upper clamp of the output.
+#define PUMICE_LAYER_VALUES_WORD 11u
+#define PUMICE_LAYER_VALUES_LSB 24u
+#define PUMICE_LAYER_VALUES_MASK 0xF000000u  // Number of the value coding (`pumice.spec.values`).

@@ -16,10 +16,10 @@ from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
-from .passes.weights import LayerPass, place_weights
+from .passes.weights import WORD_BYTES, LayerPass, place_weights
 from .planes import Planes
+from .spec.coding import CodingRequest
 from .spec.config import EngineConfig
-from .spec.formats import FORMATS
 
 
 def compile_graph(
@@ -30,7 +30,8 @@ def compile_graph(
     Parameters
     ----------
     formats : mapping of layer name to weight format, or one format
-        Formats to use; one format for all is used where it can encode a layer. Default: the smallest for each layer.
+        Formats to use, e.g. ``bitmap``, ``rice:3``, ``nm:2:4+huffman`` (`pumice.spec.coding.CodingRequest`); one format
+        for all is used where it can encode a layer. Default: the fastest for each layer, then the smallest.
     debug : bool
         The run also copies every layer's output to the output buffer; see `Image.unpack_tensors`.
 
@@ -49,7 +50,7 @@ def compile_graph(
     ``debug``: for each tensor of a debug image its ``offset`` in the output buffer, ``planes``, and the ``channels``
     that are computed.
     """
-    _check_formats(graph, formats)
+    named, default = _parse_formats(graph, formats)
     softmax = next((layer for layer in graph.layers if isinstance(layer, Softmax)), None)
     network_output = softmax.inputs[0] if softmax else graph.output
     lowered, tensors, phases = insert_relayouts(lower(graph), graph.tensors, graph.input)
@@ -65,12 +66,7 @@ def compile_graph(
         network_output=network_output,
         config=config,
     )
-    named = {} if formats is None or isinstance(formats, str) else formats
-    layers = [
-        encode(o, plan, named.get(o.name, formats if isinstance(formats, str) else None), must=o.name in named)
-        for o in operations
-    ]
-    passes, n_resident_words = place_weights(layers, config)
+    layers, passes, n_resident_words = _encode_all(operations, plan, named, default)
     program = schedule(passes, n_resident_words, plan, debug=debug)
     descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], passes, plan) for layer in layers]
     metadata = {
@@ -100,14 +96,43 @@ def compile_graph(
     return Image(data=program.data, metadata=metadata)
 
 
-def _check_formats(graph: Graph, formats: Mapping[str, str] | str | None) -> None:
-    if formats is None:
-        return
-    wanted = {formats} if isinstance(formats, str) else set(formats.values())
-    if unknown := sorted(wanted - set(FORMATS)):
-        raise CompileError(f"unknown weight format {', '.join(unknown)}; there are {', '.join(FORMATS)}")
-    if not isinstance(formats, str) and (missing := sorted(set(formats) - {layer.name for layer in graph.layers})):
+def _parse_formats(
+    graph: Graph, formats: Mapping[str, str] | str | None
+) -> tuple[dict[str, CodingRequest], CodingRequest | None]:
+    """What is asked for by layer name, and for all layers."""
+    try:
+        if formats is None or isinstance(formats, str):
+            return {}, formats and CodingRequest.parse(formats)
+        named = {name: CodingRequest.parse(text) for name, text in formats.items()}
+    except ValueError as error:
+        raise CompileError(str(error)) from error
+    if missing := sorted(set(named) - {layer.name for layer in graph.layers}):
         raise CompileError(f"a format is given for {', '.join(missing)}, but the model has no such layer")
+    return named, None
+
+
+def _encode_all(
+    operations: list[Operation], plan: Plan, named: dict[str, CodingRequest], default: CodingRequest | None
+) -> tuple[list[EncodedLayer], list[LayerPass], int]:
+    """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
+
+    def encode_all(smallest: bool) -> tuple[list[EncodedLayer], list[LayerPass], int]:
+        layers = [
+            encode(o, plan, named.get(o.name, default), must=o.name in named, smallest=smallest) for o in operations
+        ]
+        return layers, *place_weights(layers, plan.config)
+
+    def n_cycles(passes: list[LayerPass]) -> int:
+        streamed = sum(len(segment) for p in passes if p.streamed for segment in p.segments) // WORD_BYTES
+        return streamed + sum(
+            predict_cycles(p, plan.planes[p.layer.operation.output], plan.config, is_first=p is passes[0])
+            for p in passes
+        )
+
+    fastest = encode_all(smallest=False)
+    if not any(p.streamed for p in fastest[1]):
+        return fastest
+    return min(fastest, encode_all(smallest=True), key=lambda result: n_cycles(result[1]))
 
 
 def _dropped_channels(lowered: list[Operation], tensors: Mapping[str, Tensor]) -> dict[str, int]:
@@ -149,7 +174,7 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "kind": operation.kind,
         "output": operation.output,
         "output_shape": list(output.shape),
-        "format": layer.format.name,
+        "format": layer.coding,
         "flat": layer.flat,
         "tags": [passes.index(part) for part in parts],
         "scattered": operation.scattered,

@@ -1,9 +1,13 @@
 """Bit reader; bench: ``tb/bit_reader_tb.py``."""
 
+import pytest
+from pumice.spec.formats import MAX_INDEX_BITS
+from pumice.spec.values import MAX_VALUE_BITS
 from pumice_hdl.core.bit_reader import BitReader
 
 from tests.hdl.harness import simulate
 
 
-def test_bit_reader():
-    simulate(BitReader(), "bit_reader_tb", n_tests=15)
+@pytest.mark.parametrize("window_bits", [MAX_VALUE_BITS, MAX_INDEX_BITS])
+def test_bit_reader(window_bits):
+    simulate(BitReader(window_bits), "bit_reader_tb", n_tests=15, env={"WINDOW_BITS": str(window_bits)})

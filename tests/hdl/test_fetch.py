@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import TINY, Z7020
 from pumice_hdl.core.fetch import SegmentFetch
 from pumice_hdl.core.weight_memory import WeightMemory, WeightWritePort
-from pumice_hdl.layouts import ROW_LAYOUT, tap_pair_layout
+from pumice_hdl.layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout
 
 from tests.hdl.harness import simulate
 
@@ -24,8 +24,12 @@ class FetchFromMemory(wiring.Component):
                 "segment": In(range(config.weight_depth)),
                 "taps": Out(tap_pair_layout(config)),
                 "taps_valid": Out(1),
+                "table": Out(TABLE_WORD_LAYOUT),
+                "table_valid": Out(1),
                 "headers": Out(stream.Signature(ROW_LAYOUT)),
-                "words": Out(stream.Signature(64)),
+                "indices": Out(stream.Signature(64)),
+                "values": Out(stream.Signature(64)),
+                "has_indices": Out(1),
                 "loaded": Out(1),
                 "n_rows": Out(16),
             }
@@ -35,7 +39,7 @@ class FetchFromMemory(wiring.Component):
         m = Module()
         m.submodules.memory = memory = WeightMemory(self.config)
         m.submodules.fetch = fetch = SegmentFetch(self.config)
-        for name in ("headers", "words"):
+        for name in ("headers", "indices", "values"):
             wiring.connect(m, getattr(fetch, name), wiring.flipped(getattr(self, name)))
         wiring.connect(m, wiring.flipped(self.write), memory.write)
         m.d.comb += [
@@ -45,8 +49,11 @@ class FetchFromMemory(wiring.Component):
             fetch.memory_data.eq(memory.data),
             self.taps.eq(fetch.taps),
             self.taps_valid.eq(fetch.taps_valid),
+            self.table.eq(fetch.table),
+            self.table_valid.eq(fetch.table_valid),
             self.loaded.eq(fetch.loaded),
             self.n_rows.eq(fetch.n_rows),
+            self.has_indices.eq(fetch.has_indices),
         ]
         return m
 

@@ -1,6 +1,6 @@
 """Address generator: from decoder steps to activation addresses."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,23 +13,25 @@ from ..pipeline import delayed
 class AddressGenerator(wiring.Component):
     """Keeps the position within a row, and adds up what it addresses; one term a cycle, ``latency`` cycles.
 
+    A step moves from the position before it, or is ``absolute``: its ``index`` is ``tap << parameter | channel``.
     Position ``p = tap * n_channels + c`` of a row reads ``row_base + taps[tap] + c * channel_pitch + position``; with
     ``flat``, position ``p`` reads ``row_base + taps[p] + position``. Sums wrap at the size of activation memory.
 
     Members
     -------
     layer : In(LAYER_LAYOUT)
-        Front descriptor: ``flat, n_channels, channel_pitch`` are used, up to ``latency`` cycles after a term.
+        Front descriptor: ``flat, n_channels, channel_pitch, parameter`` are used, up to ``latency`` cycles
+        after a term.
     taps, taps_valid : In(tap_pair_layout(config)), In(1)
         Written to the tap table; terms may use a pair from the next cycle on.
     term, term_valid : In(TERM_LAYOUT), In(1)
-        A step of the row under way; ``first`` starts a row at position -1. No step advances by more than
-        ``n_channels`` positions.
+        A step of the row under way; ``first`` starts a row at position -1. No relative step advances by more than
+        ``n_channels`` positions. ``has_value`` is not used.
     row_base, position : In(config.address_bits)
         Base address of the row and position of the tile, with the term.
     address : Out(config.address_bits)
         Byte that lane 0 reads.
-    weight, first, last : Out
+    first, last : Out
         Of the term.
     valid : Out(1)
         There is a term.
@@ -49,7 +51,6 @@ class AddressGenerator(wiring.Component):
                 "row_base": In(config.address_bits),
                 "position": In(config.address_bits),
                 "address": Out(config.address_bits),
-                "weight": Out(signed(8)),
                 "first": Out(1),
                 "last": Out(1),
                 "valid": Out(1),
@@ -63,10 +64,17 @@ class AddressGenerator(wiring.Component):
         # Cycle 1: what the step adds to the channel if it stays within the tap, and if it moves to the next one.
         term = delayed(m, self.term, 1)
         term_valid = delayed(m, self.term_valid, 1, reset_less=False)
-        stay = Signal(range(64), reset_less=True)
+        stay = Signal(range(128), reset_less=True)
         move = Signal(signed(18), reset_less=True)
-        next_step = self.term.advance + ~self.term.first  # advance is stored minus one; a row starts at -1
-        m.d.sync += [stay.eq(next_step), move.eq(next_step - layer.n_channels)]
+        next_step = self.term.step.advance + ~self.term.first  # advance is stored minus one; a row starts at -1
+        index, channel_bits = self.term.step.index, layer.parameter[:5]
+        index_tap, index_channel = Signal.like(index, reset_less=True), Signal.like(index, reset_less=True)
+        m.d.sync += [
+            stay.eq(next_step),
+            move.eq(next_step - layer.n_channels),
+            index_tap.eq(index >> channel_bits),
+            index_channel.eq(index & Cat(channel_bits > i for i in range(len(index)))),
+        ]
 
         # Cycle 2: the position.
         tap = Signal(range(self.config.max_taps), reset_less=True)
@@ -74,7 +82,9 @@ class AddressGenerator(wiring.Component):
         old_tap, old_channel = Mux(term.first, 0, tap), Mux(term.first, 0, channel)
         stayed = old_channel + stay
         moved = old_channel + move
-        with m.If(term_valid):
+        with m.If(term_valid & term.step.absolute):
+            m.d.sync += [channel.eq(index_channel), tap.eq(index_tap)]
+        with m.Elif(term_valid):
             m.d.sync += [
                 channel.eq(Mux(moved < 0, stayed, moved)),
                 tap.eq(old_tap + (moved >= 0)),
@@ -85,15 +95,15 @@ class AddressGenerator(wiring.Component):
             shape=self.taps.shape().members["offsets"], depth=(self.config.max_taps + 1) // 2, init=[]
         )
         write, read = memory.write_port(), memory.read_port()
-        index = Signal(range(self.config.max_taps))
+        entry = Signal(range(self.config.max_taps))
         m.d.comb += [
             write.en.eq(self.taps_valid),
             write.addr.eq(self.taps.pair),
             write.data.eq(self.taps.offsets),
-            index.eq(Mux(layer.flat, channel, tap)),
-            read.addr.eq(index[1:]),
+            entry.eq(Mux(layer.flat, channel, tap)),
+            read.addr.eq(entry[1:]),
         ]
-        offsets, odd = delayed(m, read.data, 1), delayed(m, index[0], 2)
+        offsets, odd = delayed(m, read.data, 1), delayed(m, entry[0], 2)
 
         # Cycles 3 to 6 make up one DSP block: two input registers, product, sum.
         factor = delayed(m, Mux(layer.flat, 0, channel), 2)
@@ -112,7 +122,6 @@ class AddressGenerator(wiring.Component):
         delayed_term = delayed(m, term, self.latency - 1)
         m.d.comb += [
             self.address.eq(address),
-            self.weight.eq(delayed_term.weight),
             self.first.eq(delayed_term.first),
             self.last.eq(delayed_term.last),
             self.valid.eq(delayed(m, term_valid, self.latency - 1, reset_less=False)),

@@ -5,27 +5,26 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import WEIGHT_WORD_BITS
 
-WINDOW_BITS = 24  # what a decoder sees, and the most it takes in one step
 CHUNK_BITS = 32
 N_CHUNKS = 4
 
 
 class BitReader(wiring.Component):
-    """The next 24 bits of a stream of words, LSB first; takes 0..24 bits a cycle for ever when words keep up.
+    """The next ``window_bits`` bits of a stream of words, LSB first; takes up to all of them each cycle, for ever.
 
-    The words lie in a ring of four half-words. ``window`` is a register; the 24 bits behind it are found in the ring
+    The words lie in a ring of four half-words. ``window`` is a register; the bits behind it are found in the ring
     while the decoder works, so that only one shift by ``n_bits`` follows the decoder.
 
     Members
     -------
     words : In(stream of 64 bits)
         At most one word each two cycles; ``ready`` depends on registers only.
-    window : Out(24)
+    window : Out(window_bits)
         The next bits, while ``available``.
     available : Out(1)
-        The window is filled; at least 24 bits are there. Four cycles after the first word is offered.
-    n_bits : In(5)
-        Bits to consume, 0..24.
+        The window is filled. Four cycles after the first word is offered.
+    n_bits : In(range(window_bits + 1))
+        Bits to consume.
     take : In(1)
         Consume in this cycle; only while ``available``.
     align : In(1)
@@ -36,13 +35,16 @@ class BitReader(wiring.Component):
         From the next cycle on, everything read so far is gone.
     """
 
-    def __init__(self):
+    def __init__(self, window_bits: int):
+        if not 1 <= window_bits <= CHUNK_BITS:
+            raise ValueError(f"window_bits must be in 1..{CHUNK_BITS}, not {window_bits}")
+        self.window_bits = window_bits
         super().__init__(
             {
                 "words": In(stream.Signature(WEIGHT_WORD_BITS)),
-                "window": Out(WINDOW_BITS),
+                "window": Out(window_bits),
                 "available": Out(1),
-                "n_bits": In(5),
+                "n_bits": In(range(window_bits + 1)),
                 "take": In(1),
                 "align": In(1),
                 "restart": In(1),
@@ -57,7 +59,7 @@ class BitReader(wiring.Component):
         ahead = Signal(range(2 * N_CHUNKS * CHUNK_BITS))  # bits: the first one behind the window
         chunk, offset = ahead[5:], ahead[:5]
         n_ahead = Signal(range(2 * N_CHUNKS))  # chunks from the one that holds `ahead`
-        covered = Signal()  # the 24 bits at `ahead` are in the ring
+        covered = Signal()  # what follows the window is in the ring
         m.d.comb += [n_ahead.eq(written - chunk), covered.eq(n_ahead >= 2)]
 
         accept = Signal()
@@ -68,12 +70,12 @@ class BitReader(wiring.Component):
                 written.eq(written + 1),
             ]
 
-        following = Signal(WINDOW_BITS)
+        following = Signal(self.window_bits)
         m.d.comb += following.eq(Cat(ring[chunk[:2]], ring[(chunk + 1)[:2]]) >> offset)
 
         filled = Signal()
         aligning = Signal()
-        position = (ahead - WINDOW_BITS)[: len(ahead)]  # of the window
+        position = (ahead - self.window_bits)[: len(ahead)]  # of the window
         in_word, word = position[:6], position[6:]
         m.d.comb += self.available.eq(covered & filled & ~aligning)
         with m.If(aligning):
@@ -83,7 +85,7 @@ class BitReader(wiring.Component):
             with m.If(in_word != 0):
                 m.d.sync += [filled.eq(0), ahead.eq(Cat(Const(0, 6), word + 1))]
         with m.Elif(covered & ~filled):
-            m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + WINDOW_BITS)]
+            m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + self.window_bits)]
         with m.Elif(self.take):
             m.d.sync += [
                 self.window.eq(Cat(self.window, following) >> self.n_bits),

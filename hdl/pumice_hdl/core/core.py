@@ -4,9 +4,9 @@ from amaranth import Module, Mux, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.formats import FORMATS
+from pumice.spec.formats import MAX_INDEX_BITS
+from pumice.spec.values import MAX_VALUE_BITS
 
-from ..decoders import DECODERS
 from ..layouts import LAYER_LAYOUT, bank_write_layout, row_context_layout, row_result_layout
 from ..pipeline import delayed
 from .address import AddressGenerator
@@ -16,6 +16,7 @@ from .drain import RESULT_CREDITS, Drain
 from .fetch import SegmentFetch
 from .mac import MacArray
 from .row_issue import Activity, RowIssue
+from .step_decoder import StepDecoder
 from .tile_walker import TileWalker
 from .weight_memory import WeightMemory, WeightWritePort
 
@@ -42,8 +43,10 @@ class Core(wiring.Component):
     peeked, peeked_valid : Out
         Eight bytes from the address, in order.
     results : Out(stream of row_result_layout(config))
-    idle, drained, activity, nonzero : Out
+    idle, drained, activity : Out
         See `RowIssue`.
+    nonzero : Out(1)
+        A weight that is not 0 was decoded, some cycles ago.
     """
 
     front: LAYER_LAYOUT
@@ -75,7 +78,9 @@ class Core(wiring.Component):
         config = self.config
         m.submodules.memory = memory = WeightMemory(config)
         m.submodules.fetch = fetch = SegmentFetch(config)
-        m.submodules.bits = bits = BitReader()
+        m.submodules.index_bits = index_bits = BitReader(MAX_INDEX_BITS)
+        m.submodules.value_bits = value_bits = BitReader(MAX_VALUE_BITS)
+        m.submodules.decoders = decoders = StepDecoder()
         m.submodules.walker = walker = TileWalker(config)
         m.submodules.issue = issue = RowIssue(config)
         m.submodules.addresses = addresses = AddressGenerator(config)
@@ -86,7 +91,8 @@ class Core(wiring.Component):
 
         # Weight memory to issue.
         wiring.connect(m, wiring.flipped(self.weights), memory.write)
-        wiring.connect(m, fetch.words, bits.words)
+        wiring.connect(m, fetch.indices, index_bits.words)
+        wiring.connect(m, fetch.values, value_bits.words)
         wiring.connect(m, fetch.headers, issue.headers)
         wiring.connect(m, walker.tiles, issue.tiles)
         m.d.comb += [
@@ -94,31 +100,36 @@ class Core(wiring.Component):
             fetch.memory_data.eq(memory.data),
             fetch.start.eq(self.start),
             fetch.segment.eq(self.front.segment),
-            bits.restart.eq(self.start),
-            bits.take.eq(issue.take),
-            bits.align.eq(issue.align),
+            index_bits.restart.eq(self.start),
+            index_bits.take.eq(issue.take),
+            index_bits.align.eq(issue.align),
+            value_bits.restart.eq(self.start),
+            value_bits.take.eq(issue.take & decoders.step.has_value),
+            value_bits.align.eq(issue.align),
             walker.start.eq(self.start),
             walker.layer.eq(self.front),
             issue.start.eq(self.start),
             issue.enable.eq(self.enable),
             issue.loaded.eq(fetch.loaded),
             issue.n_rows.eq(fetch.n_rows),
-            issue.available.eq(bits.available),
+            issue.available.eq((index_bits.available | ~fetch.has_indices) & value_bits.available),
             self.idle.eq(issue.idle),
             self.drained.eq(issue.drained),
             self.activity.eq(issue.activity),
-            self.nonzero.eq(issue.nonzero),
         ]
-        with m.Switch(self.front.format):
-            for name, decoder_class in DECODERS.items():
-                m.submodules[f"{name}_decoder"] = decoder = decoder_class()
-                m.d.comb += [decoder.window.eq(bits.window), decoder.first.eq(issue.first)]
-                with m.Case(FORMATS[name].code):
-                    m.d.comb += [
-                        issue.step.eq(decoder.step),
-                        bits.n_bits.eq(decoder.n_bits),
-                        decoder.take.eq(issue.take),
-                    ]
+        m.d.comb += [
+            decoders.layer.eq(self.front),
+            decoders.window.eq(index_bits.window),
+            decoders.value_window.eq(value_bits.window),
+            decoders.first.eq(issue.first),
+            decoders.take.eq(issue.take),
+            decoders.table.eq(fetch.table),
+            decoders.table_valid.eq(fetch.table_valid),
+            index_bits.n_bits.eq(decoders.index_bits),
+            value_bits.n_bits.eq(decoders.value_bits),
+            issue.step.eq(decoders.step),
+            self.nonzero.eq(decoders.weight != 0),
+        ]
 
         # Issue to accumulators: fixed delays, nothing waits.
         m.d.comb += [
@@ -139,7 +150,8 @@ class Core(wiring.Component):
         ]
 
         m.d.comb += [
-            macs.weight.eq(delayed(m, addresses.weight, banks.latency)),
+            # A term is a cycle behind its step.
+            macs.weight.eq(delayed(m, decoders.weight, 1 + addresses.latency + banks.latency - decoders.latency)),
             macs.first.eq(delayed(m, addresses.first, banks.latency)),
             macs.last.eq(delayed(m, addresses.last, banks.latency)),
             macs.valid.eq(delayed(m, addresses.valid, banks.latency, reset_less=False)),

@@ -9,11 +9,11 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import WEIGHT_WORD_BITS, EngineConfig
 from pumice.spec.descriptor import PREAMBLE
 
-from ..layouts import ROW_LAYOUT, tap_pair_layout, word_layout
+from ..layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout, word_layout
 from .weight_memory import WeightMemory
 
 N_HEADERS = 2
-N_WORDS = 8  # five requests are under way at one word a cycle
+N_WORDS = 8  # of a stream; five requests are under way at one word a cycle
 
 
 class Read(enum.Enum, shape=3):
@@ -22,8 +22,10 @@ class Read(enum.Enum, shape=3):
     NONE = 0
     PREAMBLE = 1
     TAPS = 2
-    HEADER = 3
-    WORD = 4
+    TABLE = 3
+    HEADER = 4
+    INDEX = 5
+    VALUE = 6
 
 
 class State(enum.Enum, shape=2):
@@ -35,13 +37,40 @@ class State(enum.Enum, shape=2):
     ROWS = 3
 
 
-class SegmentFetch(wiring.Component):
-    """Reads the segment of a layer: preamble, taps, then rows and stream words round and round until the next start.
+class _StreamCursor:
+    """Where the next word of a stream is, round and round, and how much room its queue has for words not asked for.
 
-    Reads one word a cycle while there is room, headers first. The row table repeats after its ``n_rows`` headers (the
-    last one is flagged ``last``), the stream after its last word. With ``n_rows = 0`` nothing follows the preamble;
-    with ``n_stream_words = 0`` there are no words. The first header is valid ``10 + ceil(n_taps / 2)`` cycles after
-    ``start``, the first word three cycles later.
+    ``base`` is driven from outside, and a start resets ``room`` and ``begun``. Until the first word is asked for,
+    ``cursor`` follows ``base``.
+    """
+
+    def __init__(self, m: Module, name: str, queue: SyncFIFO, asked, n_words, depth: int):
+        self.base = Signal(range(depth), name=f"{name}_base")
+        self.cursor = Signal(range(depth), name=f"{name}_cursor")
+        self.room = Signal(range(N_WORDS + 1), init=N_WORDS, name=f"{name}_room")
+        self.wanted = Signal(name=f"{name}_wanted")
+        self.begun = Signal(name=f"{name}_begun")
+        last = Signal(range(depth), name=f"{name}_last")
+        exists = Signal(name=f"{name}_exists")
+        m.d.comb += self.wanted.eq(exists & (self.room != 0))
+        m.d.sync += [
+            last.eq(self.base + n_words - 1),
+            exists.eq(n_words != 0),
+            self.room.eq(self.room + (queue.r_rdy & queue.r_en) - asked),
+        ]
+        with m.If(asked):
+            m.d.sync += [self.cursor.eq(Mux(self.cursor == last, self.base, self.cursor + 1)), self.begun.eq(1)]
+        with m.Elif(~self.begun):
+            m.d.sync += self.cursor.eq(self.base)
+
+
+class SegmentFetch(wiring.Component):
+    """Reads the segment of a layer: preamble, taps, value table, then rows and both streams round and round.
+
+    Reads one word a cycle while there is room, headers first, the streams in turns. The row table repeats after its
+    ``n_rows`` headers (the last one is flagged ``last``), a stream after its last word, until the next start. With
+    ``n_rows = 0`` nothing follows the preamble; of a stream without words comes none. The first header is valid
+    ``10 + ceil(n_taps / 2) + n_table_words`` cycles after ``start``, the first words three and four cycles later.
 
     Members
     -------
@@ -56,12 +85,16 @@ class SegmentFetch(wiring.Component):
     taps, taps_valid : Out(tap_pair_layout(config)), Out(1)
         The tap table in order, a pair a cycle, to be taken at once. Behind an odd number of taps the last pair's second
         offset is undefined.
+    table, table_valid : Out(TABLE_WORD_LAYOUT), Out(1)
+        The value table in order, a word a cycle, to be taken at once.
     headers : Out(stream of ROW_LAYOUT)
         Rows; up to one each two cycles.
-    words : Out(stream of 64 bits)
-        Words of the stream; up to one a cycle.
+    indices, values : Out(stream of 64 bits)
+        Words of the index stream and the value stream; together up to one a cycle.
+    has_indices : Out(1)
+        There is an index stream; valid while ``loaded``.
     loaded : Out(1)
-        Preamble and taps have been delivered.
+        Preamble, taps and value table have been delivered.
     n_rows : Out(16)
         Rows of this core; valid while ``loaded``.
     """
@@ -76,8 +109,12 @@ class SegmentFetch(wiring.Component):
                 "memory_data": In(WEIGHT_WORD_BITS),
                 "taps": Out(tap_pair_layout(config)),
                 "taps_valid": Out(1),
+                "table": Out(TABLE_WORD_LAYOUT),
+                "table_valid": Out(1),
                 "headers": Out(stream.Signature(ROW_LAYOUT)),
-                "words": Out(stream.Signature(WEIGHT_WORD_BITS)),
+                "indices": Out(stream.Signature(WEIGHT_WORD_BITS)),
+                "values": Out(stream.Signature(WEIGHT_WORD_BITS)),
+                "has_indices": Out(1),
                 "loaded": Out(1),
                 "n_rows": Out(16),
             }
@@ -89,7 +126,8 @@ class SegmentFetch(wiring.Component):
         m.submodules.headers = headers = ResetInserter(self.start)(
             SyncFIFO(width=2 * WEIGHT_WORD_BITS, depth=N_HEADERS)
         )
-        m.submodules.words = words = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
+        m.submodules.indices = indices = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
+        m.submodules.values = values = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
 
         # What is asked for in this cycle reaches the memory in the next one.
         request = Signal(Read)
@@ -102,12 +140,10 @@ class SegmentFetch(wiring.Component):
 
         # Room that has not been asked for; a queue entry's room comes back when it is taken.
         header_room = Signal(range(N_HEADERS + 1), init=N_HEADERS)
-        word_room = Signal(range(N_WORDS + 1), init=N_WORDS)
         second_half = Signal()  # of the header to ask for
         asks_header = request == Read.HEADER
         m.d.sync += [
             header_room.eq(header_room + (headers.r_rdy & headers.r_en) - (asks_header & ~second_half)),
-            word_room.eq(word_room + (words.r_rdy & words.r_en) - (request == Read.WORD)),
             second_half.eq(second_half ^ asks_header),
         ]
 
@@ -115,48 +151,60 @@ class SegmentFetch(wiring.Component):
         preamble = Signal(word_layout(PREAMBLE))
         arriving_preamble = data.View(word_layout(PREAMBLE), self.memory_data)
         pairs_left = Signal(range((1 << 15) + 1))
-        cursor = Signal(range(depth))  # of preamble, taps and headers
+        table_left = Signal(8)
+        cursor = Signal(range(depth))  # of preamble, taps, table and headers
         header_base = Signal(range(depth))
         header_last = Signal(range(depth))
-        word_cursor = Signal(range(depth))
-        word_base = Signal(range(depth))
-        word_last = Signal(range(depth))
-        has_words = Signal()
-        # Computed all the time to keep adders short; they hold before the first of the two cycles of a header is over.
+        index_words = _StreamCursor(m, "index", indices, request == Read.INDEX, preamble.n_index_words, depth)
+        value_words = _StreamCursor(m, "value", values, request == Read.VALUE, preamble.n_value_words, depth)
+        # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
-            header_last.eq(word_base - 1),
-            word_last.eq(word_base + preamble.n_stream_words - 1),
-            has_words.eq(preamble.n_stream_words != 0),
+            header_last.eq(index_words.base - 1),
+            value_words.base.eq(index_words.base + preamble.n_index_words),
         ]
+        values_turn = Signal()
 
-        m.d.comb += [address.eq(cursor), self.n_rows.eq(preamble.n_rows)]
+        m.d.comb += [
+            address.eq(cursor),
+            self.n_rows.eq(preamble.n_rows),
+            self.has_indices.eq(preamble.n_index_words != 0),
+        ]
         with m.Switch(state):
             with m.Case(State.PREAMBLE):
-                m.d.sync += [preamble.eq(arriving_preamble), pairs_left.eq((arriving_preamble.n_taps + 1) >> 1)]
+                m.d.sync += [
+                    preamble.eq(arriving_preamble),
+                    pairs_left.eq((arriving_preamble.n_taps + 1) >> 1),
+                    table_left.eq(arriving_preamble.n_table_words),
+                ]
                 with m.If(arrived == Read.PREAMBLE):
                     m.d.sync += state.eq(State.TAPS)
             with m.Case(State.TAPS):
                 m.d.sync += [
                     header_base.eq(cursor),
-                    word_base.eq(cursor + 2 * preamble.n_rows),
-                    word_cursor.eq(cursor + 2 * preamble.n_rows),
+                    index_words.base.eq(cursor + 2 * preamble.n_rows),
                 ]
                 with m.If(preamble.n_rows == 0):
                     m.d.sync += [state.eq(State.IDLE), self.loaded.eq(1)]
                 with m.Elif(pairs_left != 0):
                     m.d.comb += request.eq(Read.TAPS)
                     m.d.sync += [cursor.eq(cursor + 1), pairs_left.eq(pairs_left - 1)]
+                with m.Elif(table_left != 0):
+                    m.d.comb += request.eq(Read.TABLE)
+                    m.d.sync += [cursor.eq(cursor + 1), table_left.eq(table_left - 1)]
                 with m.Else():
                     m.d.sync += state.eq(State.ROWS)
             with m.Case(State.ROWS):
                 with m.If(second_half | (header_room != 0)):
                     m.d.comb += request.eq(Read.HEADER)
                     m.d.sync += cursor.eq(Mux(second_half & (cursor == header_last), header_base, cursor + 1))
-                with m.Elif(has_words & (word_room != 0)):
-                    m.d.comb += [request.eq(Read.WORD), address.eq(word_cursor)]
-                    m.d.sync += word_cursor.eq(Mux(word_cursor == word_last, word_base, word_cursor + 1))
+                with m.Elif(value_words.wanted & (values_turn | ~index_words.wanted)):
+                    m.d.comb += [request.eq(Read.VALUE), address.eq(value_words.cursor)]
+                    m.d.sync += values_turn.eq(0)
+                with m.Elif(index_words.wanted):
+                    m.d.comb += [request.eq(Read.INDEX), address.eq(index_words.cursor)]
+                    m.d.sync += values_turn.eq(1)
 
-        pair = Signal.like(self.taps.pair)
+        pair, table_index = Signal.like(self.taps.pair), Signal.like(self.table.index)
         first_half = Signal(WEIGHT_WORD_BITS, reset_less=True)
         first_half_arrived = Signal()
         m.d.comb += [
@@ -164,18 +212,25 @@ class SegmentFetch(wiring.Component):
             self.taps.pair.eq(pair),
             self.taps.offsets[0].eq(self.memory_data[:32]),
             self.taps.offsets[1].eq(self.memory_data[32:]),
+            self.table_valid.eq(arrived == Read.TABLE),
+            self.table.index.eq(table_index),
+            self.table.word.eq(self.memory_data),
             headers.w_data.eq(Cat(first_half, self.memory_data)),
             headers.w_en.eq((arrived == Read.HEADER) & first_half_arrived),
-            words.w_data.eq(self.memory_data),
-            words.w_en.eq(arrived == Read.WORD),
+            indices.w_data.eq(self.memory_data),
+            indices.w_en.eq(arrived == Read.INDEX),
+            values.w_data.eq(self.memory_data),
+            values.w_en.eq(arrived == Read.VALUE),
         ]
         with m.If(self.taps_valid):
             m.d.sync += pair.eq(pair + 1)
+        with m.If(self.table_valid):
+            m.d.sync += table_index.eq(table_index + 1)
         with m.If(arrived == Read.HEADER):
-            # Reads arrive in the order they were asked for: the taps are complete.
+            # Reads arrive in the order they were asked for: taps and table are complete.
             m.d.sync += [first_half.eq(self.memory_data), first_half_arrived.eq(~first_half_arrived), self.loaded.eq(1)]
 
-        for queue, out in ((headers, self.headers), (words, self.words)):
+        for queue, out in ((headers, self.headers), (indices, self.indices), (values, self.values)):
             m.d.comb += [out.payload.eq(queue.r_data), out.valid.eq(queue.r_rdy), queue.r_en.eq(out.ready)]
 
         with m.If(self.start):
@@ -184,10 +239,16 @@ class SegmentFetch(wiring.Component):
                 state.eq(State.PREAMBLE),
                 cursor.eq(self.segment + 1),
                 pair.eq(0),
+                table_index.eq(0),
                 second_half.eq(0),
                 first_half_arrived.eq(0),
                 header_room.eq(N_HEADERS),
-                word_room.eq(N_WORDS),
+                values_turn.eq(0),
+                *(
+                    signal.eq(signal.init)
+                    for words in (index_words, value_words)
+                    for signal in (words.room, words.begun)
+                ),
                 self.loaded.eq(0),
             ]
         return m

@@ -27,7 +27,7 @@ class RowIssue(wiring.Component):
 
     Tile by tile, each row of the table: its steps, the first and last flagged. The last step of a row waits until 8
     cycles have passed since the previous row's last step (the drain is free then) and a result credit is there. A row
-    without steps issues one term of weight 0. Back-to-back rows lose no cycle; a new tile loses one to three.
+    without steps issues one term without value. Back-to-back rows lose no cycle; a new tile loses one to three.
 
     Members
     -------
@@ -57,8 +57,8 @@ class RowIssue(wiring.Component):
         Nothing is left to issue and no term is where the front descriptor is read.
     drained : Out(1)
         The result of every row issued so far has left the core.
-    activity, nonzero : Out
-        What happened in this cycle, for the counters; the term issued has a weight.
+    activity : Out
+        What happened in this cycle, for the counters.
     """
 
     def __init__(self, config: EngineConfig):
@@ -86,7 +86,6 @@ class RowIssue(wiring.Component):
                 "idle": Out(1),
                 "drained": Out(1),
                 "activity": Out(Activity),
-                "nonzero": Out(1),
             }
         )
 
@@ -164,8 +163,7 @@ class RowIssue(wiring.Component):
 
         m.d.sync += [
             self.term_valid.eq(go),
-            self.term.advance.eq(self.step.advance),
-            self.term.weight.eq(Mux(empty, 0, self.step.weight)),
+            self.term.step.eq(self.step),
             self.term.first.eq(self.first),
             self.term.last.eq(on_last),
             self.row_base.eq(row.row_base),
@@ -183,7 +181,6 @@ class RowIssue(wiring.Component):
         m.d.comb += [
             self.idle.eq(finished & (settle == 0) & ~self.start),
             self.drained.eq(credits == RESULT_CREDITS),
-            self.nonzero.eq(go & ~empty & (self.step.weight != 0)),
         ]
 
         with m.If(go):

@@ -1,30 +1,46 @@
-"""The interface of a weight decoder."""
+"""The interface of an index decoder."""
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from pumice.spec.formats import MAX_INDEX_BITS
 
 from ..layouts import STEP_LAYOUT
 
 
 class Decoder(wiring.Component):
-    """Turns the bits of one weight format into steps, one a cycle; the hardware twin of a `WeightFormat`.
+    """Turns the indices of one weight format into steps, one a cycle; the hardware twin of a `WeightFormat`.
 
-    ``step`` and ``n_bits`` follow combinationally from ``window``, ``first`` and the decoder's own state; the state
-    moves in cycles with ``take``. Outputs are meaningless while the window is not filled.
+    ``step`` and ``index_bits`` follow combinationally from ``window``, ``first`` and the decoder's own state; the state
+    moves in cycles with ``take``. Outputs are meaningless while the window is not filled. The value, if the step has
+    one, comes from another stream (`.values`).
 
     Members
     -------
-    window : In(24)
-        The next bits of the stream, LSB first.
+    window : In(16)
+        The next bits of the index stream, LSB first.
     first : In(1)
         The step is the first of its row: state left by earlier rows does not count.
+    parameter : In(8)
+        `WeightFormat.parameter` of the layer; constant for at least two cycles before a step.
+    longest : In(6)
+        The most that a step may advance, minus one: the smaller of 64 and the layer's ``n_channels``.
     step : Out(STEP_LAYOUT)
         The step that the window begins with.
-    n_bits : Out(5)
-        How many bits it takes, 1..24.
+    index_bits : Out(5)
+        How many bits its index takes, 0..16. What it depends on decides the clock rate: a shift follows.
     take : In(1)
         The step is used in this cycle.
     """
 
     def __init__(self):
-        super().__init__({"window": In(24), "first": In(1), "step": Out(STEP_LAYOUT), "n_bits": Out(5), "take": In(1)})
+        super().__init__(
+            {
+                "window": In(MAX_INDEX_BITS),
+                "first": In(1),
+                "parameter": In(8),
+                "longest": In(6),
+                "step": Out(STEP_LAYOUT),
+                "index_bits": Out(5),
+                "take": In(1),
+            }
+        )

@@ -18,7 +18,7 @@ def lowest_bit(m: Module, bits: Signal) -> tuple[Signal, Signal]:
 
 
 class BitmapDecoder(Decoder):
-    """The bitmap of a window with its first weight in one step, the window's other weights in the next ones.
+    """The bitmap of a window in the first step of its non-zeros; no index in the others.
 
     A new window and the one under way are searched side by side; whether the latter is exhausted only selects.
     """
@@ -26,35 +26,32 @@ class BitmapDecoder(Decoder):
     def elaborate(self, platform):
         m = Module()
         bitmap = Signal(WINDOW)  # what is left of the window under way
+        exhausted = Signal()  # bitmap == 0
         place = Signal(range(WINDOW))  # of the last step in its window
         last_place = Signal.like(place)
         new_window = self.window[:WINDOW]
         fresh, empty = Signal(), Signal()
         m.d.comb += [
-            fresh.eq(self.first | (bitmap == 0)),
+            fresh.eq(self.first | exhausted),
             empty.eq(new_window == 0),
             last_place.eq(Mux(self.first, WINDOW - 1, place)),
         ]
         new_place, new_rest = lowest_bit(m, new_window)
         next_place, next_rest = lowest_bit(m, bitmap)
 
+        m.d.comb += [self.index_bits.eq(Mux(fresh, WINDOW, 0)), self.step.has_value.eq(~(fresh & empty))]
         with m.If(fresh & empty):
-            m.d.comb += [self.n_bits.eq(WINDOW), self.step.advance.eq(WINDOW - 1), self.step.weight.eq(0)]
+            m.d.comb += self.step.advance.eq(WINDOW - 1)
         with m.Elif(fresh):
-            m.d.comb += [
-                self.n_bits.eq(WINDOW + 8),
-                self.step.advance.eq(new_place + WINDOW - 1 - last_place),
-                self.step.weight.eq(self.window[WINDOW:]),
-            ]
+            m.d.comb += self.step.advance.eq(new_place + WINDOW - 1 - last_place)
         with m.Else():
-            m.d.comb += [
-                self.n_bits.eq(8),
-                self.step.advance.eq(next_place - place - 1),
-                self.step.weight.eq(self.window[:8]),
-            ]
+            m.d.comb += self.step.advance.eq(next_place - place - 1)
+        rest = Signal.like(bitmap)
+        m.d.comb += rest.eq(Mux(fresh, new_rest, next_rest))
         with m.If(self.take):
             m.d.sync += [
-                bitmap.eq(Mux(fresh, new_rest, next_rest)),
+                bitmap.eq(rest),
+                exhausted.eq(rest == 0),
                 place.eq(Mux(fresh, Mux(empty, last_place, new_place), next_place)),
             ]
         return m

@@ -6,9 +6,9 @@ from .base import Decoder
 
 
 class DenseDecoder(Decoder):
-    """A byte a step, advancing one position; no state."""
+    """No index, one position a step; no state."""
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += [self.step.advance.eq(0), self.step.weight.eq(self.window[:8]), self.n_bits.eq(8)]
+        m.d.comb += self.step.has_value.eq(1)
         return m

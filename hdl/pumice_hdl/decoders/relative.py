@@ -7,10 +7,13 @@ from .base import Decoder
 
 
 class RelativeDecoder(Decoder):
-    """A gap and a weight each step; no state."""
+    """A gap each step; no state."""
 
     def elaborate(self, platform):
         m = Module()
-        gap, weight = self.window[:GAP_BITS], self.window[GAP_BITS : GAP_BITS + 8]
-        m.d.comb += [self.step.advance.eq(gap), self.step.weight.eq(weight), self.n_bits.eq(GAP_BITS + 8)]
+        m.d.comb += [
+            self.step.advance.eq(self.window[:GAP_BITS]),
+            self.step.has_value.eq(1),
+            self.index_bits.eq(GAP_BITS),
+        ]
         return m

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DeviceError
 from ..image import parse_header
+from ..spec.coding import read_row
 from ..spec.config import EngineConfig
 from ..spec.descriptor import (
     BUFFER_LOG,
@@ -29,6 +30,7 @@ from ..spec.descriptor import (
 )
 from ..spec.formats import FORMATS_BY_CODE, BitReader
 from ..spec.numerics import requantise, wrap_int32
+from ..spec.values import VALUE_CODINGS_BY_NUMBER
 
 
 def run_image(
@@ -158,7 +160,7 @@ class Machine:
         if len(values) == 0:
             total = np.zeros(len(lanes), np.int64)
         elif layer["max"]:
-            total = values.max(axis=0).astype(np.int64)
+            total = values[weights != 0].max(axis=0, initial=-128).astype(np.int64)
         else:
             # Sums of at most 2**17 products of int8 are exact in float64, whose product is fast.
             total = wrap_int32((weights.astype(np.float64) @ values.astype(np.float64)).astype(np.int64))
@@ -225,16 +227,18 @@ def _read_segment(memory: np.ndarray, layer: dict[str, int]):
     if preamble["n_rows"] == 0:
         return
     taps = words(-(-preamble["n_taps"] // 2)).view("<i4")[: preamble["n_taps"]].astype(np.int64)
+    table = words(preamble["n_table_words"]).tobytes()
     headers = [ROW.unpack(words(ROW.n_words)) for _ in range(preamble["n_rows"])]
     if [header["last"] for header in headers] != [0] * (len(headers) - 1) + [1]:
         raise DeviceError(f"the row table at word {layer['segment']} is not closed by its last row")
-    stream = words(preamble["n_stream_words"]).tobytes()
-    reader, weight_format = BitReader(stream), FORMATS_BY_CODE[layer["format"]]
+    streams = [BitReader(words(preamble[name]).tobytes()) for name in ("n_index_words", "n_value_words")]
+    values = VALUE_CODINGS_BY_NUMBER[layer["values"]].from_table(table)
+    indices = FORMATS_BY_CODE[layer["format"]].from_parameter(layer["parameter"]).reader(layer["n_channels"])
     for header in headers:
-        steps = weight_format.decode(reader, header["n_steps"]) if header["n_steps"] else []
-        advances, weights = np.array(steps, np.int64).reshape(-1, 2).T
+        advances, weights = read_row(indices, values, *streams, header["n_steps"]).T
         yield header, np.cumsum(advances) - 1, taps, weights
-    if -(-reader.position // 64) != preamble["n_stream_words"]:
+    used = [-(-stream.position // 64) for stream in streams]
+    if used != [preamble["n_index_words"], preamble["n_value_words"]]:
         raise DeviceError(
-            f"the stream at word {layer['segment']} has {len(stream) * 8} bits, of {reader.position} used"
+            f"of the streams of the segment at word {layer['segment']}, {used} words are used: {preamble}"
         )

@@ -16,9 +16,9 @@ MIN_ROW_CYCLES = 8
 """A row takes the cycles of its steps, and at least these (the drain of the row before it)."""
 
 ALIGN_CYCLES = 1
-"""Between tiles; one more where the stream does not end with a whole word."""
+"""Between tiles; one more where a stream does not end with a whole word."""
 FETCH_CYCLES = 17
-"""From a layer's start to its first step, besides reading the tap table."""
+"""From a layer's start to its first step, besides reading the tables."""
 DRAIN_CYCLES = 48
 """From a layer's last step to its completion."""
 WRITE_CYCLES = 7
@@ -32,14 +32,14 @@ def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig
 
     Cores issue, results and gaps share the write bus: the longer of the two counts.
     """
-    operation, n_tap_words = layer_pass.layer.operation, layer_pass.layer.n_tap_words
+    operation = layer_pass.layer.operation
     n_tiles = count_tiles(operation, output, config)
     issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
     n_rows = sum(len(rows) for rows in layer_pass.cores)
     n_gaps = (1 + len(output.channels) * output.n_phases) * (layer_pass.part == 0)
     gaps = n_gaps * -(-output.gap_bytes // config.n_lanes) + WRITE_CYCLES  # while no result is there yet
     write = n_rows * writes_of_row(operation, output, config) + max(gaps, MIN_ROW_CYCLES + DRAIN_CYCLES)
-    fetch = FETCH_CYCLES + n_tap_words
+    fetch = FETCH_CYCLES + layer_pass.layer.n_table_words
     start = fetch if is_first else max(0, fetch - OVERLAP_CYCLES)
     # Units add up 8 lanes each, and a tree their sums.
     lane_sum = operation.lane_sum * (MIN_ROW_CYCLES + config.n_requantisers.bit_length() - 1)
@@ -50,7 +50,8 @@ def _issue_cycles(rows: "list[EncodedRow]", n_tiles: int) -> int:
     """From a core's first step to its last, all tiles."""
     if not rows:
         return 0
-    align = ALIGN_CYCLES + (sum(row.n_bits for row in rows) % WEIGHT_WORD_BITS != 0)
+    streams = zip(*((row.indices.n_bits, row.values.n_bits) for row in rows), strict=True)
+    align = ALIGN_CYCLES + any(sum(n_bits) % WEIGHT_WORD_BITS for n_bits in streams)
     first, *others = (max(1, row.n_steps) for row in rows)
     tile = sum(max(MIN_ROW_CYCLES, n) for n in others)
     return first + tile + (n_tiles - 1) * (max(MIN_ROW_CYCLES, first + align) + tile)

@@ -1,22 +1,32 @@
-"""Addressing, weight format and encoded rows of every layer."""
+"""Addressing, weight format, value coding and encoded rows of every layer."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import CompileError
 from ..planes import Planes
+from ..spec.coding import CodingRequest, write_row
 from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
-from ..spec.formats import FORMATS, BitWriter, WeightFormat
+from ..spec.formats import FORMATS, BitWriter, Steps, WeightFormat
+from ..spec.values import VALUE_CODINGS, ValueCoding, count_values
 from .cycles import MIN_ROW_CYCLES
 from .operation import Operation
 from .plan import Plan
 
 
+class BitString(NamedTuple):
+    """Part of a stream: ``n_bits`` bits, LSB first."""
+
+    bits: int
+    n_bits: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodedRow:
-    """A row's header fields (`spec.descriptor.ROW`) and its bits of the stream, LSB first."""
+    """A row's header fields (`spec.descriptor.ROW`) and its bits of the two streams."""
 
     bias: int
     multiplier: int
@@ -24,8 +34,8 @@ class EncodedRow:
     row_base: int
     out_address: int
     n_steps: int
-    bits: int
-    n_bits: int
+    indices: BitString
+    values: BitString
 
     @property
     def n_cycles(self) -> int:
@@ -35,47 +45,71 @@ class EncodedRow:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedLayer:
-    """A layer's rows before they are dealt to cores; fields as in `spec.descriptor.LAYER`."""
+    """A layer's rows before they are dealt to cores; fields as in `spec.descriptor.LAYER`.
+
+    ``groups``: rows that share an index and stay neighbours; single rows in most formats.
+    """
 
     operation: Operation
     format: WeightFormat
+    values: ValueCoding
     flat: bool
     n_channels: int
     channel_pitch: int
     taps: list[int]
-    rows: list[EncodedRow]
+    groups: list[list[EncodedRow]]
+
+    @property
+    def rows(self) -> list[EncodedRow]:
+        """All rows."""
+        return [row for group in self.groups for row in group]
+
+    @property
+    def coding(self) -> str:
+        """Format with its parameters, and value coding: what `CodingRequest.parse` reads."""
+        return str(self.format) + (f"+{self.values.name}" if self.values.table else "")
+
+    @property
+    def n_table_words(self) -> int:
+        """Words of the tap table and the value table in a segment."""
+        return -(-len(self.taps) // 2) + 8 * len(self.values.table) // WEIGHT_WORD_BITS
 
     @property
     def n_positions(self) -> int:
         """Positions of a row."""
         return len(self.taps) if self.flat else len(self.taps) * self.n_channels
 
-    @property
-    def n_tap_words(self) -> int:
-        """Words of the tap table in a segment."""
-        return -(-len(self.taps) // 2)
 
-    @cached_property
-    def n_stream_bits(self) -> int:
-        """Bits of all rows."""
-        return sum(row.n_bits for row in self.rows)
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """A way to write a layer, and what it costs."""
+
+    format: WeightFormat
+    values: ValueCoding
+    flat: bool
+    steps: list[Steps]
+    n_cycles: int
+    n_words: int
 
 
 def encode(
     operation: Operation,
     plan: Plan,
-    format_name: str | None = None,
+    request: CodingRequest | None = None,
     *,
     must: bool = False,
+    smallest: bool = False,
 ) -> EncodedLayer:
-    """The layer in the format and addressing with the fewest words of weight memory.
+    """The layer in the format, value coding and addressing that take the fewest cycles, then the fewest words.
 
     Parameters
     ----------
-    format_name : str, optional
-        Use this format where it can encode the layer.
+    request : CodingRequest, optional
+        Use this format and value coding where they can encode the layer.
     must : bool
-        Refuse to use another format than ``format_name``.
+        Refuse to use anything else.
+    smallest : bool
+        Words of weight memory come before cycles.
 
     Raises
     ------
@@ -87,83 +121,109 @@ def encode(
         if weights.shape[2] == source.shape[2]:
             weights = weights[:, :, list(source.channels)]
     n_rows, n_taps, n_channels = weights.shape
-    choices = _choices(n_taps, n_channels, config)
-    if not choices:
+    if n_taps > config.max_taps:
         raise CompileError(
             f"layer {operation.name} has {n_taps} taps but the engine's tap table holds {config.max_taps}: "
             "use a smaller kernel (two smaller ones in sequence), or a configuration with more max_taps"
         )
-    forced = [choice for choice in choices if choice[0].name == format_name]
-    if must and not forced:
-        raise CompileError(
-            f"layer {operation.name} cannot be encoded as {format_name}: its runs of {n_channels} channels or its "
-            f"{n_taps * n_channels} positions do not suit that format; leave the choice to the compiler"
-        )
     rows = weights.reshape(n_rows, n_taps * n_channels)
+    n_repeats = len(_starts(operation, plan.planes[operation.output]))
 
-    def encode_as(format: WeightFormat, flat: bool) -> EncodedLayer:
-        return _encode_as(operation, rows, n_channels, format, flat, plan)
+    def choices(wanted: CodingRequest | None) -> list[_Choice]:
+        return list(_choices(rows, n_taps, n_channels, n_repeats, config, wanted))
 
-    def n_words(layer: EncodedLayer) -> tuple[int, int]:
-        n_stream_words = -(-layer.n_stream_bits // WEIGHT_WORD_BITS)
-        return n_stream_words + config.n_cores * layer.n_tap_words, sum(row.n_cycles for row in layer.rows)
+    found = choices(request)
+    if must and not found:
+        raise CompileError(
+            f"layer {operation.name} cannot be encoded as asked: its runs of {n_channels} channels, its "
+            f"{n_taps * n_channels} positions or its values do not suit {request.format.name} with "
+            f"{request.values.name} values; leave the choice to the compiler"
+        )
 
-    return min((encode_as(*choice) for choice in forced or choices), key=n_words)
+    def cost(choice: _Choice) -> tuple[int, int]:
+        return (choice.n_words, choice.n_cycles) if smallest else (choice.n_cycles, choice.n_words)
 
-
-def _choices(n_taps: int, n_channels: int, config: EngineConfig) -> list[tuple[WeightFormat, bool]]:
-    """Formats and addressing (flat or not) that can encode rows of ``n_taps * n_channels`` positions."""
-    by_channel = n_taps <= config.max_taps
-    flat = n_taps * n_channels <= config.max_taps
-    return [
-        (format, is_flat)
-        for format in FORMATS.values()
-        for is_flat, possible, run in ((False, by_channel, n_channels), (True, flat, n_taps * n_channels))
-        if possible and format.supports(max(run, 1))
-    ]
+    return _encode_as(operation, min(found or choices(None), key=cost), n_channels, plan)
 
 
-def _encode_as(
-    operation: Operation, rows: np.ndarray, n_channels: int, format: WeightFormat, flat: bool, plan: Plan
-) -> EncodedLayer:
+def _choices(
+    rows: np.ndarray,
+    n_taps: int,
+    n_channels: int,
+    n_repeats: int,
+    config: EngineConfig,
+    request: CodingRequest | None,
+) -> Iterator[_Choice]:
+    """Every way to write a layer that ``request`` allows."""
+    addressings = [(False, n_channels)]
+    if n_taps * n_channels <= config.max_taps:
+        addressings.append((True, n_taps * n_channels))
+    for flat, run in addressings:
+        run = max(1, run)
+        n_taps_flat = n_taps * n_channels if flat else n_taps
+        for format in _formats(rows, run, request):
+            if not format.supports(rows, run):
+                continue
+            steps = [s for group in _in_groups(len(rows), format.group) for s in format.steps(rows[group], run)]
+            n_cycles = sum(max(MIN_ROW_CYCLES, len(s.advance)) for s in steps) * n_repeats
+            counts = sum((count_values(s.weight[s.has_value]) for s in steps), np.zeros(256, np.int64))
+            n_index_bits = sum(int(s.index_bits.sum()) for s in steps)
+            for value_class in [request.values] if request else VALUE_CODINGS.values():
+                values = value_class.fit(counts)
+                if values is not None:
+                    n_bits = (n_index_bits + int(counts @ values.lengths)) * n_repeats
+                    n_table_bits = (-(-n_taps_flat // 2) * WEIGHT_WORD_BITS + 8 * len(values.table)) * config.n_cores
+                    n_words = -(-(n_bits + n_table_bits) // WEIGHT_WORD_BITS)
+                    yield _Choice(format, values, flat, steps, n_cycles, n_words)
+
+
+def _formats(rows: np.ndarray, run: int, request: CodingRequest | None) -> list[WeightFormat]:
+    if request and request.fixed:
+        return [request.fixed]
+    return [f for name in ([request.format] if request else FORMATS.values()) for f in name.candidates(rows, run)]
+
+
+def _encode_as(operation: Operation, choice: _Choice, n_channels: int, plan: Plan) -> EncodedLayer:
     bases = [plan.addresses[name] for name in operation.inputs]
     sources = [plan.planes[name] for name in operation.inputs]
     taps = [bases[tap.source] - bases[0] + sources[tap.source].tap_offset(tap.dy, tap.dx) for tap in operation.taps]
     channel_pitch = sources[0].channel_pitch if sources else 0
-    if flat:
+    if choice.flat:
         taps = [tap + c * channel_pitch for tap in taps for c in range(n_channels)]
-    run = max(1, len(taps) if flat else n_channels)
     bias = operation.folded_bias([source.zero_point for source in sources])
     out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
-    encoded = []
-    starts = _starts(operation, output)
     sy, sx = operation.stride
-    for m, row in enumerate(rows):
-        bits = BitWriter()
-        n_steps = format.encode(row, run, bits)
+
+    def encoded_row(m: int, y: int, x: int) -> EncodedRow:
+        streams = BitWriter(), BitWriter()
+        write_row(choice.steps[m], choice.values, *streams)
+        indices, values = (BitString(int.from_bytes(s.to_bytes(), "little"), s.n_bits) for s in streams)
         row_base = bases[0] + _first_plane(sources[0], int(operation.first_channel[m])) if sources else 0
         out_address = out_base + output.channel_offset(int(operation.channel[m]))
-        encoded += [
-            EncodedRow(
-                bias=int(bias[m]),
-                multiplier=int(operation.multiplier[m]),
-                shift=int(operation.shift[m]),
-                row_base=row_base + sources[0].tap_offset(y * sy, x * sx) if sources else 0,
-                out_address=out_address + output.tap_offset(y, x),
-                n_steps=n_steps,
-                bits=int.from_bytes(bits.to_bytes(), "little"),
-                n_bits=bits.n_bits,
-            )
-            for y, x in starts
-        ]
+        return EncodedRow(
+            bias=int(bias[m]),
+            multiplier=int(operation.multiplier[m]),
+            shift=int(operation.shift[m]),
+            row_base=row_base + sources[0].tap_offset(y * sy, x * sx) if sources else 0,
+            out_address=out_address + output.tap_offset(y, x),
+            n_steps=len(choice.steps[m].advance),
+            indices=indices,
+            values=values,
+        )
+
     return EncodedLayer(
         operation=operation,
-        format=format,
-        flat=flat,
-        n_channels=run,
+        format=choice.format,
+        values=choice.values,
+        flat=choice.flat,
+        n_channels=max(1, len(taps) if choice.flat else n_channels),
         channel_pitch=channel_pitch,
         taps=taps,
-        rows=encoded,
+        groups=[
+            [encoded_row(m, y, x) for m in group]
+            for group in _in_groups(len(choice.steps), choice.format.group)
+            for y, x in _starts(operation, output)
+        ],
     )
 
 
@@ -178,3 +238,7 @@ def _starts(operation: Operation, output: Planes) -> list[tuple[int, int]]:
 def _first_plane(source: Planes, channel: int) -> int:
     """Where a row that starts at ``channel`` starts to read; its weights for channels without a plane are left out."""
     return source.channel_offset(channel) if channel in source.channels else source.gap_bytes
+
+
+def _in_groups(n_rows: int, size: int) -> list[range]:
+    return [range(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]

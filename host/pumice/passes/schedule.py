@@ -219,6 +219,7 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
     return {
         "format": layer.format.code,
+        "parameter": layer.format.parameter,
         "max": operation.is_max,
         "flat": layer.flat,
         "lane_sum": operation.lane_sum,
@@ -241,4 +242,5 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "zero_point": output.zero_point,
         "low": operation.low,
         "high": operation.high,
+        "values": layer.values.number,
     }

@@ -1,5 +1,6 @@
 """Weight segments: what stays in weight memory, what streams through it, and in how many passes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -11,7 +12,7 @@ from ..spec.descriptor import PREAMBLE, ROW
 from ..spec.formats import BitWriter
 from .cycles import DRAIN_CYCLES
 from .deal import deal
-from .encode import EncodedLayer, EncodedRow
+from .encode import BitString, EncodedLayer, EncodedRow
 
 WORD_BYTES = WEIGHT_WORD_BITS // 8
 
@@ -93,25 +94,30 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
 
 
 def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list[LayerPass]:
-    """The layer cut into ``n_parts`` groups of rows, each dealt to all cores."""
+    """The layer cut into ``n_parts`` parts, each dealt to all cores; rows that share an index stay neighbours."""
     passes = []
-    for part, rows in enumerate(np.array_split(np.arange(len(layer.rows)), n_parts)):
-        group = [layer.rows[i] for i in rows]
-        cores = [[group[i] for i in core] for core in deal([row.n_cycles for row in group], config.n_cores)]
+    for part, numbers in enumerate(np.array_split(np.arange(len(layer.groups)), n_parts)):
+        groups = [layer.groups[i] for i in numbers]
+        costs = [sum(row.n_cycles for row in group) for group in groups]
+        cores = [[row for i in core for row in groups[i]] for core in deal(costs, config.n_cores)]
         segments = [_segment(layer, core) for core in cores]
         passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, segments=segments))
     return passes
 
 
 def _segment(layer: EncodedLayer, rows: list[EncodedRow]) -> bytes:
-    """Preamble, taps, row table and stream of one core."""
+    """Preamble, taps, value table, row table and streams of one core."""
     if not rows:
-        return _word_bytes(PREAMBLE.pack(n_taps=0, n_rows=0, n_stream_words=0))
-    stream = BitWriter()
-    for row in rows:
-        stream.put(row.bits, row.n_bits)
-    stream_bytes = stream.to_bytes(WORD_BYTES)
-    words = PREAMBLE.pack(n_taps=len(layer.taps), n_rows=len(rows), n_stream_words=len(stream_bytes) // WORD_BYTES)
+        return _word_bytes(PREAMBLE.pack(n_taps=0, n_rows=0, n_table_words=0, n_index_words=0, n_value_words=0))
+    indices, values = (_stream(strings) for strings in zip(*((row.indices, row.values) for row in rows), strict=True))
+    value_table = layer.values.table
+    words = PREAMBLE.pack(
+        n_taps=len(layer.taps),
+        n_rows=len(rows),
+        n_table_words=len(value_table) // WORD_BYTES,
+        n_index_words=len(indices) // WORD_BYTES,
+        n_value_words=len(values) // WORD_BYTES,
+    )
     taps = np.array(layer.taps, "<i4").tobytes()
     table = []
     for i, row in enumerate(rows):
@@ -120,7 +126,15 @@ def _segment(layer: EncodedLayer, rows: list[EncodedRow]) -> bytes:
             table += ROW.pack(**header, last=i == len(rows) - 1)
         except ValueError as error:
             raise CompileError(f"layer {layer.operation.name} is too large for the engine: {error}") from error
-    return _word_bytes(words) + taps + bytes(-len(taps) % WORD_BYTES) + _word_bytes(table) + stream_bytes
+    before_rows = _word_bytes(words) + taps + bytes(-len(taps) % WORD_BYTES) + value_table
+    return before_rows + _word_bytes(table) + indices + values
+
+
+def _stream(strings: Iterable[BitString]) -> bytes:
+    stream = BitWriter()
+    for string in strings:
+        stream.put(*string)
+    return stream.to_bytes(WORD_BYTES)
 
 
 def _word_bytes(words: list[int]) -> bytes:
@@ -128,9 +142,9 @@ def _word_bytes(words: list[int]) -> bytes:
 
 
 def _split(layer: EncodedLayer, staging: int, config: EngineConfig) -> list[LayerPass]:
-    """The fewest equal groups of rows whose segments fit in ``staging`` words; none if a row does not."""
+    """The fewest equal parts whose segments fit in ``staging`` words; none if a row does not."""
     n_parts = 2
-    while n_parts <= len(layer.rows):
+    while n_parts <= len(layer.groups):
         passes = make_passes(layer, n_parts, config)
         largest = max(p.n_words for p in passes)
         if largest <= staging:

@@ -48,8 +48,8 @@ class EngineConfig:
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two in {low}..{high}, not {value}")
-        if not 256 <= self.weight_depth <= 1 << 17:
-            raise ValueError(f"weight_depth must be in 256..{1 << 17} words, not {self.weight_depth}")
+        if not 256 <= self.weight_depth <= 1 << 16:
+            raise ValueError(f"weight_depth must be in 256..{1 << 16} words, not {self.weight_depth}")
         if not 16 <= self.max_taps <= 1024:
             raise ValueError(f"max_taps must be in 16..1024, not {self.max_taps}")
         if self.address_bits > 21:

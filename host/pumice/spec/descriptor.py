@@ -6,10 +6,13 @@ states each field's place once, and gateware layouts, C header and documentation
 Segment
     What one core needs for one layer, contiguous in its weight memory (64-bit words)::
 
-        preamble (1 word) | taps (ceil(n_taps / 2)) | row table (2 * n_rows) | stream (n_stream_words)
+        preamble (1 word) | taps (ceil(n_taps / 2)) | value table (n_table_words) | row table (2 * n_rows)
+        | index stream (n_index_words) | value stream (n_value_words)
 
-    Taps are signed 32-bit byte offsets, two to a word, low half first. The stream is the encoded weights of all rows in
-    table order as one bit string, LSB first, zero-padded to whole words, and is read again for each tile.
+    Taps are signed 32-bit byte offsets, two to a word, low half first. The value table belongs to the value coding
+    (`pumice.spec.values`; none for plain values) and is the same in all cores that have rows. The index
+    stream is the indices of all steps of all rows in table order as one bit string, LSB first, zero-padded to whole
+    words; the value stream is the values of those steps that have one, likewise. Both are read again for each tile.
     All cores hold their segment of a layer at the same word address; a core without rows has ``n_rows = 0``.
 
 Layer
@@ -92,6 +95,7 @@ LAYER = Packed(
         Field("flat", 0, 5, 1, False, "1: a position indexes the tap table; 0: tap and channel."),
         Field("phase_store", 0, 6, 1, False, "1: write the four phase planes; 0: linear."),
         Field("lane_sum", 0, 7, 1, False, "1: lane 0 gets the sum of all lanes' accumulators, not with max."),
+        Field("parameter", 0, 8, 8, False, "Parameter of the weight format (`WeightFormat.parameter`)."),
         Field("tag", 0, 16, 16, False, "Number of the layer; its log entry goes there."),
         Field("segment", 1, 0, 32, False, "64-bit word address of the segment in every core's weight memory."),
         Field("n_channels", 2, 0, 16, False, "Channels of a tap (1..65535); with flat, positions of a row."),
@@ -112,6 +116,7 @@ LAYER = Packed(
         Field("zero_point", 11, 0, 8, True, "Zero point of the output; also fills padding."),
         Field("low", 11, 8, 8, True, "Lower clamp of the output (fused activation)."),
         Field("high", 11, 16, 8, True, "Upper clamp of the output."),
+        Field("values", 11, 24, 4, False, "Number of the value coding (`pumice.spec.values`)."),
     ),
     "One pass of the engine over one weight segment.",
 )
@@ -120,9 +125,11 @@ PREAMBLE = Packed(
     "preamble",
     1,
     (
-        Field("n_taps", 0, 0, 16, False, "Entries of the tap table."),
-        Field("n_rows", 0, 16, 16, False, "Rows of this core; 0: nothing to do, no taps, no stream."),
-        Field("n_stream_words", 0, 32, 32, False, "64-bit words of the stream; 0 when every row is empty."),
+        Field("n_taps", 0, 0, 11, False, "Entries of the tap table."),
+        Field("n_table_words", 0, 11, 6, False, "64-bit words of the value table."),
+        Field("n_rows", 0, 17, 15, False, "Rows of this core; 0: nothing to do, nothing follows."),
+        Field("n_index_words", 0, 32, 16, False, "64-bit words of the index stream; 0: no step has index bits."),
+        Field("n_value_words", 0, 48, 16, False, "64-bit words of the value stream; 0 when every row is empty."),
     ),
     "First word of a segment.",
     word_bits=64,

@@ -1,10 +1,15 @@
 """Bit reader against a Python integer: random takes, aligns, restarts and rates."""
 
+import os
+
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
 from tests.hdl.tb.streams import put, reset
+
+WINDOW_BITS = int(os.environ["WINDOW_BITS"])
+MASK = (1 << WINDOW_BITS) - 1
 
 
 async def begin(dut):
@@ -32,7 +37,7 @@ async def read(dut, bits, n_total, rng, *, sizes, p_take, p_align):
         n = int(rng.choice(sizes))
         dut.take.value, dut.align.value, dut.n_bits.value = take, align, n
         if dut.available.value:
-            assert int(dut.window.value) == bits >> position & 0xFFFFFF, f"at bit {position}"
+            assert int(dut.window.value) == bits >> position & MASK, f"at bit {position}"
         if take:
             position += n
             n_takes += 1
@@ -51,13 +56,15 @@ async def windows_follow_the_stream(dut, p_valid, p_take, p_align):
     await begin(dut)
     words, bits = random_words(rng, 220)
     cocotb.start_soon(put(dut, "words", words, put_rng, p_valid))
-    _, n_takes, n_aligns = await read(dut, bits, 64 * 200, rng, sizes=range(25), p_take=p_take, p_align=p_align)
+    _, n_takes, n_aligns = await read(
+        dut, bits, 64 * 200, rng, sizes=range(WINDOW_BITS + 1), p_take=p_take, p_align=p_align
+    )
     assert n_takes > 150
     assert (n_aligns > 5) == (p_align > 0)
 
 
 @cocotb.test(timeout_time=50, timeout_unit="us")
-async def sustains_24_bits_a_cycle(dut):
+async def sustains_a_window_a_cycle(dut):
     rng, put_rng = np.random.default_rng(cocotb.RANDOM_SEED).spawn(2)
     await begin(dut)
     words, bits = random_words(rng, 420)
@@ -65,7 +72,9 @@ async def sustains_24_bits_a_cycle(dut):
     while not dut.available.value:
         await FallingEdge(dut.clk)
     # An odd size now and then, so that all alignments of a chunk occur.
-    n_cycles, n_takes, _ = await read(dut, bits, 24 * 1000, rng, sizes=[24] * 9 + [23], p_take=1.0, p_align=0.0)
+    n_cycles, n_takes, _ = await read(
+        dut, bits, WINDOW_BITS * 1000, rng, sizes=[WINDOW_BITS] * 9 + [WINDOW_BITS - 1], p_take=1.0, p_align=0.0
+    )
     assert n_cycles == n_takes >= 1000
 
 
@@ -79,8 +88,8 @@ async def align_costs_two_cycles(dut):
         (1, 8),
         (8, 8),
         (7, 8),
-        (3, 24),
-        (2, 24),
+        (3, 12),
+        (5, 10),
         (16, 8),
         (13, 5),
         (16, 4),
@@ -105,7 +114,7 @@ async def align_costs_two_cycles(dut):
             lost += 1
             await FallingEdge(dut.clk)
         assert lost == (2 if position % 64 else 1)
-        assert int(dut.window.value) == bits >> (position + -position % 64) & 0xFFFFFF
+        assert int(dut.window.value) == bits >> (position + -position % 64) & MASK
         feeder.cancel()
         dut.words__valid.value = 0
 
@@ -120,7 +129,7 @@ async def restart_empties(dut):
         put_rng, read_rng = rng.spawn(2)
         feeder = cocotb.start_soon(put(dut, "words", words, put_rng, 0.7))
         n_total = int(rng.integers(1, 600))
-        await read(dut, bits, n_total, read_rng, sizes=[8, 12, 24], p_take=0.8, p_align=0.1)
+        await read(dut, bits, n_total, read_rng, sizes=[4, 8, WINDOW_BITS], p_take=0.8, p_align=0.1)
         feeder.cancel()
         dut.words__valid.value = 0
         dut.align.value = int(rng.integers(2))

@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from pumice.spec.config import CONFIGS
 from pumice.spec.descriptor import PREAMBLE, ROW
-from pumice_hdl.layouts import tap_pair_layout
+from pumice_hdl.layouts import TABLE_WORD_LAYOUT, tap_pair_layout
 
 from tests.hdl.tb.streams import get, reset, unpack
 
@@ -23,21 +23,32 @@ def random_rows(rng, n_rows):
     return rows
 
 
-async def write_segment(dut, rng, address, n_taps, n_rows, n_words):
-    """Put a random segment into memory; returns taps, rows (128-bit integers) and words."""
+def random_words(rng, n):
+    """``n`` random 64-bit integers."""
+    return [int(w) for w in rng.integers(0, 1 << 64, n, dtype=np.uint64)]
+
+
+async def write_segment(dut, rng, address, n_taps, n_rows, n_words, n_table_words=0):
+    """Put a random segment into memory; returns taps, value table, rows (128-bit integers) and both streams' words."""
     taps = rng.integers(-(1 << 31), 1 << 31, n_taps).tolist()
     rows = random_rows(rng, n_rows)
-    stream = [int(w) for w in rng.integers(0, 1 << 64, n_words, dtype=np.uint64)]
+    table, indices, values = (random_words(rng, n) for n in (n_table_words, *n_words))
     halves = [t & 0xFFFFFFFF for t in taps] + [0] * (n_taps % 2)
     pairs = [low | high << 32 for low, high in zip(halves[::2], halves[1::2], strict=True)]
-    preamble = PREAMBLE.pack(n_taps=n_taps, n_rows=n_rows, n_stream_words=n_words)
-    for i, word in enumerate([*preamble, *pairs, *(half for row in rows for half in row), *stream]):
+    preamble = PREAMBLE.pack(
+        n_taps=n_taps,
+        n_rows=n_rows,
+        n_table_words=n_table_words,
+        n_index_words=n_words[0],
+        n_value_words=n_words[1],
+    )
+    for i, word in enumerate([*preamble, *pairs, *table, *(half for row in rows for half in row), *indices, *values]):
         dut.write__enable.value = 1
         dut.write__address.value = address + i
         dut.write__data.value = word
         await RisingEdge(dut.clk)
     dut.write__enable.value = 0
-    return taps, [low | high << 64 for low, high in rows], stream
+    return taps, table, [low | high << 64 for low, high in rows], indices, values
 
 
 async def start(dut, address):
@@ -48,12 +59,12 @@ async def start(dut, address):
     dut.start.value = 0
 
 
-async def watch_taps(dut, got):
-    """Append the pairs that arrive to ``got``, for ever."""
+async def watch(dut, name, got):
+    """Append what arrives as ``taps`` or ``table`` to ``got``, for ever."""
     while True:
         await RisingEdge(dut.clk)
-        if dut.taps_valid.value:
-            got.append(int(dut.taps.value))
+        if getattr(dut, f"{name}_valid").value:
+            got.append(int(getattr(dut, name).value))
 
 
 def tap_table(pairs, n_taps):
@@ -69,20 +80,24 @@ def repeated(items, n):
 
 
 async def check_segment(dut, rng, contents, p_ready, n):
-    """Taps, and ``n`` rounds or so of headers and words, of the segment that was started in the previous cycle."""
-    taps, rows, words = contents
-    pairs = []
-    watcher = cocotb.start_soon(watch_taps(dut, pairs))
-    header_rng, word_rng = rng.spawn(2)
+    """Taps, value table, and ``n`` rounds or so of headers and words, of the segment that was started a cycle ago."""
+    taps, table, rows, *streams = contents
+    pairs, table_words = [], []
+    watchers = [cocotb.start_soon(watch(dut, "taps", pairs)), cocotb.start_soon(watch(dut, "table", table_words))]
+    header_rng, *word_rngs = rng.spawn(3)
     tasks = [cocotb.start_soon(get(dut, "headers", n, header_rng, p_ready))]
-    if words:
-        tasks.append(cocotb.start_soon(get(dut, "words", 3 * n, word_rng, p_ready)))
-    assert await tasks[0] == repeated(rows, n)
-    if words:
-        assert await tasks[1] == repeated(words, 3 * n)
+    for name, words, word_rng in zip(("indices", "values"), streams, word_rngs, strict=True):
+        if words:
+            tasks.append(cocotb.start_soon(get(dut, name, 2 * n, word_rng, p_ready)))
+    expected = [repeated(rows, n), *(repeated(words, 2 * n) for words in streams if words)]
+    assert [await task for task in tasks] == expected
+    assert dut.has_indices.value == bool(streams[0])
     assert dut.loaded.value
     assert dut.n_rows.value == len(rows)
-    watcher.cancel()
+    for watcher in watchers:
+        watcher.cancel()
+    views = [unpack(TABLE_WORD_LAYOUT, word) for word in table_words]
+    assert [(view.index, view.word) for view in views] == list(enumerate(table))
     assert len(pairs) == -(-len(taps) // 2)
     assert tap_table(pairs, len(taps)) == [t % CONFIG.activation_bytes for t in taps]
 
@@ -92,10 +107,13 @@ async def check_segment(dut, rng, contents, p_ready, n):
 async def segments_arrive(dut, p_ready):
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     await reset(dut)
-    sizes = [(1, 1, 1), (2, 2, 0), (9, 3, 2), (0, 1, 7), (CONFIG.max_taps, 5, 40), (3, 40, 1)]
-    for n_taps, n_rows, n_words in sizes:
+    sizes = [
+        (1, 1, (1, 1), 0), (2, 2, (0, 0), 1), (9, 3, (2, 3), 38), (0, 1, (7, 1), 0), (CONFIG.max_taps, 5, (40, 20), 2),
+        (3, 40, (0, 1), 7), (3, 4, (1, 9), 0),
+    ]  # fmt: skip
+    for n_taps, n_rows, n_words, n_table_words in sizes:
         address = int(rng.integers(0, CONFIG.weight_depth - 300))
-        contents = await write_segment(dut, rng, address, n_taps, n_rows, n_words)
+        contents = await write_segment(dut, rng, address, n_taps, n_rows, n_words, n_table_words)
         await start(dut, address)
         await check_segment(dut, rng, contents, p_ready, 60 if p_ready > 0.1 else 12)
 
@@ -105,12 +123,12 @@ async def start_drops_what_was_under_way(dut):
     """Two starts, any number of cycles apart: only the second segment's data follow."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     await reset(dut)
-    old = await write_segment(dut, rng, 100, 7, 3, 5)
-    new = await write_segment(dut, rng, 200, 4, 4, 9)
+    old = await write_segment(dut, rng, 100, 7, 3, (2, 3), 3)
+    new = await write_segment(dut, rng, 200, 4, 4, (5, 4), 4)
     assert old != new
-    for gap in range(30):
+    for gap in range(34):
         await start(dut, 100)
-        dut.headers__ready.value = dut.words__ready.value = gap % 2
+        dut.headers__ready.value = dut.indices__ready.value = dut.values__ready.value = gap % 2
         for _ in range(gap):
             await RisingEdge(dut.clk)
         await start(dut, 200)
@@ -122,19 +140,20 @@ async def no_rows(dut):
     """A core without rows: loaded, then silence, even when the other counts are not zero."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     await reset(dut)
-    full = await write_segment(dut, rng, 0, 5, 2, 3)
-    await write_segment(dut, rng, CONFIG.weight_depth - 4, 1, 0, 2)
+    full = await write_segment(dut, rng, 0, 5, 2, (1, 2))
+    await write_segment(dut, rng, CONFIG.weight_depth - 5, 1, 0, (1, 1), 1)
     await start(dut, 0)
     await check_segment(dut, rng, full, 1.0, 4)
-    await start(dut, CONFIG.weight_depth - 4)
+    await start(dut, CONFIG.weight_depth - 5)
     pairs = []
-    watcher = cocotb.start_soon(watch_taps(dut, pairs))
+    watcher = cocotb.start_soon(watch(dut, "taps", pairs))
     await RisingEdge(dut.clk)
     assert not dut.loaded.value
     for _ in range(40):
         await RisingEdge(dut.clk)
         assert not dut.headers__valid.value
-        assert not dut.words__valid.value
+        assert not dut.indices__valid.value
+        assert not dut.values__valid.value
     assert dut.loaded.value
     assert dut.n_rows.value == 0
     assert not pairs
@@ -143,27 +162,28 @@ async def no_rows(dut):
 
 @cocotb.test(timeout_time=50, timeout_unit="us")
 async def rates(dut):
-    """The first header and word come when promised; then one header and six words each eight cycles."""
+    """The first header and words come when promised; then one header and six words each eight cycles."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     await reset(dut)
-    n_taps = 9
-    _, rows, words = await write_segment(dut, rng, 32, n_taps, 5, 23)
+    n_taps, n_table_words = 9, 6
+    _, _, rows, *streams = await write_segment(dut, rng, 32, n_taps, 5, (23, 17), n_table_words)
     await start(dut, 32)
     seen = {}
     for cycle in range(1, 40):
         await RisingEdge(dut.clk)
-        for name in ("headers", "words"):
+        for name in ("headers", "indices", "values"):
             if getattr(dut, f"{name}__valid").value:
                 seen.setdefault(name, cycle)
-    assert seen == {"headers": 10 + -(-n_taps // 2), "words": 13 + -(-n_taps // 2)}
-    got_rows, got_words = [], []
+    n_words_before = -(-n_taps // 2) + n_table_words
+    assert seen == {"headers": 10 + n_words_before, "indices": 13 + n_words_before, "values": 14 + n_words_before}
+    got = {"headers": [], "indices": [], "values": []}
     for cycle in range(800):
-        dut.headers__ready.value = int(cycle % 8 == 0)
-        dut.words__ready.value = int(cycle % 8 < 6)
+        readies = {"headers": cycle % 8 == 0, "indices": cycle % 8 < 3, "values": cycle % 8 >= 5}
+        for name, ready in readies.items():
+            getattr(dut, f"{name}__ready").value = int(ready)
         await RisingEdge(dut.clk)
-        if cycle % 8 == 0 and dut.headers__valid.value:
-            got_rows.append(int(dut.headers__payload.value))
-        if cycle % 8 < 6 and dut.words__valid.value:
-            got_words.append(int(dut.words__payload.value))
-    assert got_rows == repeated(rows, 100)
-    assert got_words == repeated(words, 600)
+        for name, ready in readies.items():
+            if ready and getattr(dut, f"{name}__valid").value:
+                got[name].append(int(getattr(dut, f"{name}__payload").value))
+    assert got["headers"] == repeated(rows, 100)
+    assert [got["indices"], got["values"]] == [repeated(words, 300) for words in streams]

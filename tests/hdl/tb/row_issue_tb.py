@@ -50,10 +50,10 @@ def random_tiles(rng) -> list[dict]:
 async def supply_steps(dut, steps, rng, p):
     """Offer the decoder's steps; hold each until it is taken."""
     dut.available.value = 0
-    for advance, weight in steps:
+    for step in steps:
         while rng.random() >= p:
             await RisingEdge(dut.clk)
-        dut.step.value = pack(STEP_LAYOUT, {"advance": advance, "weight": weight})
+        dut.step.value = step
         dut.available.value = 1
         while True:
             await RisingEdge(dut.clk)
@@ -79,14 +79,14 @@ async def terms_in_order(dut, p, p_credit):
     rows, tiles = random_rows(rng, 12), random_tiles(rng)
     n_terms = N_TILES * sum(max(1, row["n_steps"]) for row in rows)
     n_rows = N_TILES * len(rows)
-    steps = [(int(rng.integers(32)), int(rng.integers(-128, 128))) for _ in range(n_terms)]
+    steps = [int(rng.integers(1 << STEP_LAYOUT.size)) for _ in range(n_terms)]
     expected, source = [], iter(steps)
     for tile in tiles:
         for row in rows:
             for i in range(max(1, row["n_steps"])):
-                advance, weight = next(source) if row["n_steps"] else (None, 0)
+                step = next(source) if row["n_steps"] else None
                 last = i == max(1, row["n_steps"]) - 1
-                expected.append((advance, weight, int(i == 0), int(last), row["row_base"], tile["position"]))
+                expected.append((step, int(i == 0), int(last), row["row_base"], tile["position"]))
 
     dut.start.value = dut.enable.value = dut.hold.value = dut.result_taken.value = 0
     dut.loaded.value, dut.n_rows.value = 0, len(rows)
@@ -122,8 +122,8 @@ async def terms_in_order(dut, p, p_credit):
         if dut.term_valid.value:
             term = unpack(TERM_LAYOUT, int(dut.term.value))
             want = expected[len(terms)]
-            advance = None if want[0] is None else term.advance
-            got = (advance, term.weight, term.first, term.last, int(dut.row_base.value), int(dut.position.value))
+            step = None if want[0] is None else term.step.as_bits()
+            got = (step, term.first, term.last, int(dut.row_base.value), int(dut.position.value))
             assert got == want, f"term {len(terms)}"
             terms.append(got)
         await RisingEdge(dut.clk)

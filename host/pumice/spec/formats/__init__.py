@@ -1,23 +1,39 @@
-"""Weight formats: how the non-zeros of a layer's rows become a bit stream that one decoder turns into steps.
+"""Weight formats: how a layer's rows say where their non-zeros are, in a bit stream that a decoder turns into steps.
 
 A row is a vector of int8 weights over positions ``0 .. n_positions - 1`` (see `pumice.spec.descriptor`). A decoder
-emits one *step* a cycle: "advance by 1..32 positions, then accumulate this weight". The first step of a row advances
-from position -1. A step of weight 0 (a filler, or a dense zero) costs its cycle and adds nothing. No step advances by
-more than ``run`` positions, the length of a tap's run of channels (so that the address generator wraps once a step at
-most); with flat addressing ``run`` is the row's length.
+emits one *step* a cycle: "advance by 1..64 positions, then accumulate this weight"; a step without value only
+advances. The first step of a row advances from position -1. A step of weight 0 costs its cycle and adds nothing. No
+step advances by more than ``run`` positions, the length of a tap's run of channels (so that the address generator
+wraps once a step at most); with flat addressing ``run`` is the row's length. Absolute indices (`Csr`) may.
 
-Rows follow each other in the stream without alignment. Bits are packed LSB first.
+A step has an index (0..16 bits) in the index stream and, if it has a value, that (up to 12 bits, `pumice.spec.values`)
+in the value stream. Two streams, so that the decoders of both work side by side: where one continues does not depend
+on the other. Any format goes with any value coding. Rows follow each other without alignment, bits LSB first.
 
-Adding a format: one module here with a `WeightFormat`, one decoder of the same name in ``pumice_hdl/decoders``, one
-line in `FORMATS` and one in the gateware's registry.
+Adding a format: one module here with a `WeightFormat`, one index decoder of the same name in
+``pumice_hdl/decoders``, one line in `FORMATS` and one in the gateware's registry.
 """
 
-from .base import MAX_ADVANCE, BitReader, BitWriter, Step, WeightFormat
+from .base import MAX_ADVANCE, MAX_INDEX_BITS, BitReader, BitWriter, IndexReader, Steps, WeightFormat
 from .bitmap import Bitmap
+from .block import Block
+from .csr import Csr
 from .dense import Dense
+from .nm import NM
 from .relative import Relative
+from .rice import Rice
 
-FORMATS: dict[str, WeightFormat] = {f.name: f for f in (Dense(), Bitmap(), Relative())}
-FORMATS_BY_CODE: dict[int, WeightFormat] = {f.code: f for f in FORMATS.values()}
+FORMATS: dict[str, type[WeightFormat]] = {f.name: f for f in (Dense, Bitmap, Relative, NM, Rice, Block, Csr)}
+FORMATS_BY_CODE: dict[int, type[WeightFormat]] = {f.code: f for f in FORMATS.values()}
 
-__all__ = ["FORMATS", "FORMATS_BY_CODE", "MAX_ADVANCE", "BitReader", "BitWriter", "Step", "WeightFormat"]
+__all__ = [
+    "FORMATS",
+    "FORMATS_BY_CODE",
+    "MAX_ADVANCE",
+    "MAX_INDEX_BITS",
+    "BitReader",
+    "BitWriter",
+    "IndexReader",
+    "Steps",
+    "WeightFormat",
+]

@@ -1,18 +1,27 @@
 """The interface of a weight format, and the bit strings that formats are written to."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from dataclasses import astuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-MAX_ADVANCE = 32  # positions a step can move
+MAX_ADVANCE = 64  # positions a step can move
+MAX_INDEX_BITS = 16  # of one step
 
 
-class Step(NamedTuple):
-    """One cycle of a decoder: move ``advance`` positions (1..32), accumulate ``weight`` (int8, 0 adds nothing)."""
+class Steps(NamedTuple):
+    """The steps of one row in order; arrays of equal length.
 
-    advance: int
-    weight: int
+    ``advance``: positions moved. ``has_value``: whether it has a value; ``weight`` (int8) is 0 where none
+    does. ``index``, ``index_bits``: what the format writes, LSB first.
+    """
+
+    advance: np.ndarray
+    weight: np.ndarray
+    has_value: np.ndarray
+    index: np.ndarray
+    index_bits: np.ndarray
 
 
 class BitWriter:
@@ -46,21 +55,31 @@ class BitReader:
     def __init__(self, data: bytes):
         self._data, self.position = data, 0
 
-    def take(self, n_bits: int) -> int:
+    def peek(self, n_bits: int) -> int:
         """The next ``n_bits`` bits as an unsigned integer."""
         first, last = self.position // 8, (self.position + n_bits + 7) // 8
         value = int.from_bytes(self._data[first:last], "little") >> self.position % 8
-        self.position += n_bits
         return value & ((1 << n_bits) - 1)
 
-    def take_int8(self) -> int:
-        """The next byte as a signed integer."""
-        value = self.take(8)
-        return value - 256 if value > 127 else value
+    def take(self, n_bits: int) -> int:
+        """The next ``n_bits`` bits, which are used up."""
+        value = self.peek(n_bits)
+        self.position += n_bits
+        return value
+
+
+class IndexReader(ABC):
+    """Reference decoder of a stream's indices; holds what a format carries from step to step."""
+
+    @abstractmethod
+    def read(self, bits: BitReader, first: bool) -> tuple[int, bool]:
+        """Take the index of a step (``first``: of its row); returns its advance and whether it has a value."""
 
 
 class WeightFormat(ABC):
-    """Encoder and reference decoder of one format; stateless.
+    """A way to write where a row's non-zeros are; subclasses are frozen dataclasses whose fields are its parameters.
+
+    ``run``, here and below: length of a tap's run of channels, the most that a relative step may advance.
 
     Attributes
     ----------
@@ -70,31 +89,62 @@ class WeightFormat(ABC):
         Value of the layer descriptor's ``format`` field, 0..15.
     """
 
-    name: str
-    code: int
+    name: ClassVar[str]
+    code: ClassVar[int]
 
-    def supports(self, run: int) -> bool:
-        """Whether rows with runs of ``run`` channels can be encoded."""
-        return run >= 1
+    def __str__(self) -> str:
+        """The name with the parameters, e.g. ``nm:2:4``."""
+        return ":".join(map(str, (self.name, *astuple(self))))
+
+    @property
+    def parameter(self) -> int:
+        """What the decoder must know: the layer descriptor's ``parameter`` field, 0..255."""
+        return 0
+
+    @classmethod
+    def from_parameter(cls, parameter: int) -> Self:
+        """A format that reads what one with this ``parameter`` wrote."""
+        return cls()
+
+    @classmethod
+    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+        """Parameters worth trying for a layer (int8 rows x positions)."""
+        return [cls()]
+
+    @property
+    def group(self) -> int:
+        """Rows that share an index; they must stay neighbours in a core's row table."""
+        return 1
+
+    def supports(self, rows: np.ndarray, run: int) -> bool:
+        """Whether these rows can be written."""
+        return True
 
     @abstractmethod
-    def steps(self, row: np.ndarray, run: int) -> list[Step]:
-        """Steps that a decoder emits for a row (int8 vector); none for a row of zeros."""
+    def row_steps(self, row: np.ndarray, run: int) -> Steps:
+        """Steps of a row (int8 vector); none for a row of zeros."""
+
+    def steps(self, rows: np.ndarray, run: int) -> list[Steps]:
+        """Steps of up to ``group`` neighbouring rows."""
+        return [self.row_steps(row, run) for row in rows]
 
     @abstractmethod
-    def encode(self, row: np.ndarray, run: int, bits: BitWriter) -> int:
-        """Append a row to a stream; returns its number of steps."""
-
-    @abstractmethod
-    def decode(self, bits: BitReader, n_steps: int) -> list[Step]:
-        """Reference decoder: read ``n_steps`` steps of one row."""
+    def reader(self, run: int) -> IndexReader:
+        """A reference decoder at the beginning of a stream."""
 
 
-def rebuild_row(steps: list[Step], n_positions: int) -> np.ndarray:
-    """The int8 row that a list of steps stands for."""
-    row, position = np.zeros(n_positions, np.int8), -1
-    for advance, weight in steps:
-        position += advance
-        if weight:
-            row[position] = weight
-    return row
+def fill_gaps(places: np.ndarray, n_fillers: np.ndarray, filler: int) -> tuple[np.ndarray, np.ndarray]:
+    """Advances to ``places``, ``n_fillers`` steps of ``filler`` positions in front of each; and which steps arrive."""
+    arrivals = np.cumsum(n_fillers + 1) - 1
+    n_steps = int(arrivals[-1]) + 1 if len(arrivals) else 0
+    advance, arrives = np.full(n_steps, filler), np.zeros(n_steps, bool)
+    advance[arrivals] = np.diff(places, prepend=-1) - n_fillers * filler
+    arrives[arrivals] = True
+    return advance, arrives
+
+
+def values_at(row: np.ndarray, places: np.ndarray, arrives: np.ndarray) -> np.ndarray:
+    """Weight of each step: ``row[places]`` in the steps that arrive, else 0."""
+    weight = np.zeros(len(arrives), np.int64)
+    weight[arrives] = row[places]
+    return weight

@@ -1,70 +1,58 @@
-"""Bitmap: 16-bit windows of presence bits, each followed by its non-zero weights as bytes.
+"""Bitmap: 16-bit windows of presence bits.
 
-A row is cut into windows of 16 positions. A window is its bitmap (bit ``i``: position ``i`` of the window is not zero)
-and then one byte for each set bit, lowest position first. Windows after the row's last non-zero are left out.
-Rate: one non-zero a cycle; a window without non-zeros costs one cycle (a step of weight 0 that advances 16).
+A row is cut into windows of 16 positions. A window is its bitmap: bit ``i`` is set if position ``i`` of the window
+is not zero. Windows after the row's last non-zero are left out.
+Rate: one non-zero a cycle; a window without non-zeros costs one cycle (a step without value that advances 16).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .base import BitReader, BitWriter, Step, WeightFormat
+from .base import BitReader, IndexReader, Steps, WeightFormat, fill_gaps, values_at
 
 WINDOW = 16
 
 
+@dataclass(frozen=True)
 class Bitmap(WeightFormat):
-    """One bit a position and 8 bits a non-zero."""
+    """One bit a position."""
 
-    name = "bitmap"
-    code = 1
+    name, code = "bitmap", 1
 
-    def supports(self, run: int) -> bool:
+    def supports(self, rows: np.ndarray, run: int) -> bool:
         """Steps advance by up to 31 (first to last place of neighbouring windows), so a run may not be shorter."""
         return run >= 2 * WINDOW - 1
 
-    def _windows(self, row: np.ndarray) -> list[np.ndarray]:
-        nonzero = np.flatnonzero(row)
-        end = nonzero[-1] // WINDOW * WINDOW + WINDOW if len(nonzero) else 0
-        return [row[i : i + WINDOW] for i in range(0, end, WINDOW)]
+    def row_steps(self, row: np.ndarray, run: int) -> Steps:
+        """One step a non-zero or empty window; an empty window moves 16 positions, wherever the row stood."""
+        places = np.flatnonzero(row)
+        windows = places // WINDOW
+        opens = np.diff(windows, prepend=-1) > 0
+        n_empty = np.where(opens, np.diff(windows, prepend=-1) - 1, 0)
+        advance, arrives = fill_gaps(places, n_empty, WINDOW)
+        fresh = ~arrives
+        fresh[arrives] = opens
+        bitmaps = np.bincount(windows, 1 << places % WINDOW)[windows].astype(np.int64)
+        index = np.zeros(len(advance), np.int64)
+        index[arrives] = np.where(opens, bitmaps, 0)
+        return Steps(advance, values_at(row, places, arrives), arrives, index, WINDOW * fresh)
 
-    def steps(self, row: np.ndarray, run: int) -> list[Step]:
-        """One step a non-zero or empty window."""
-        steps, position = [], -1
-        for i, window in enumerate(self._windows(row)):
-            places = np.flatnonzero(window)
-            for place in places:
-                steps.append(Step(i * WINDOW + int(place) - position, int(window[place])))
-                position = i * WINDOW + int(place)
-            if not len(places):
-                # an empty window moves 16 positions, wherever in the last window the row stood
-                steps.append(Step(WINDOW, 0))
-                position += WINDOW
-        return steps
+    def reader(self, run: int) -> IndexReader:
+        """Reads a bitmap when the last one is used up."""
+        return _Reader()
 
-    def encode(self, row: np.ndarray, run: int, bits: BitWriter) -> int:
-        """Append the row's windows."""
-        n_steps = 0
-        for window in self._windows(row):
-            places = np.flatnonzero(window)
-            bits.put(sum(1 << int(place) for place in places), WINDOW)
-            for place in places:
-                bits.put(int(window[place]), 8)
-            n_steps += max(1, len(places))
-        return n_steps
 
-    def decode(self, bits: BitReader, n_steps: int) -> list[Step]:
-        """Read windows until ``n_steps`` steps are out."""
-        steps: list[Step] = []
-        bitmap, place = 0, WINDOW - 1  # place of the last step in its window
-        while len(steps) < n_steps:
-            if not bitmap:
-                bitmap, place = bits.take(WINDOW), place - WINDOW
-                if not bitmap:
-                    steps.append(Step(WINDOW, 0))
-                    place += WINDOW
-                    continue
-            lowest = (bitmap & -bitmap).bit_length() - 1
-            bitmap &= bitmap - 1
-            steps.append(Step(lowest - place, bits.take_int8()))
-            place = lowest
-        return steps
+class _Reader(IndexReader):
+    def read(self, bits: BitReader, first: bool) -> tuple[int, bool]:
+        if first:
+            self._bitmap, self._place = 0, WINDOW - 1  # of the last step, in its window
+        if not self._bitmap:
+            self._bitmap = bits.take(WINDOW)
+            if not self._bitmap:
+                return WINDOW, False
+            self._place -= WINDOW
+        lowest = (self._bitmap & -self._bitmap).bit_length() - 1
+        advance, self._place = lowest - self._place, lowest
+        self._bitmap &= self._bitmap - 1
+        return advance, True

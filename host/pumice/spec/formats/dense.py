@@ -1,28 +1,30 @@
-"""Dense: every weight as a byte, zeros included; rows of zeros take no space."""
+"""Dense: every weight, zeros included, up to the row's last non-zero one; no index."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .base import BitReader, BitWriter, Step, WeightFormat
+from .base import BitReader, IndexReader, Steps, WeightFormat
 
 
+@dataclass(frozen=True)
 class Dense(WeightFormat):
-    """8 bits a position, one position a step."""
+    """A value a position, one position a step."""
 
-    name = "dense"
-    code = 0
+    name, code = "dense", 0
 
-    def steps(self, row: np.ndarray, run: int) -> list[Step]:
-        """One step a position up to the last non-zero one."""
+    def row_steps(self, row: np.ndarray, run: int) -> Steps:
+        """One step a position."""
         nonzero = np.flatnonzero(row)
-        return [Step(1, int(w)) for w in row[: nonzero[-1] + 1]] if len(nonzero) else []
+        n = nonzero[-1] + 1 if len(nonzero) else 0
+        zeros = np.zeros(n, np.int64)
+        return Steps(zeros + 1, row[:n].astype(np.int64), np.ones(n, bool), zeros, zeros)
 
-    def encode(self, row: np.ndarray, run: int, bits: BitWriter) -> int:
-        """Append a byte a step."""
-        steps = self.steps(row, run)
-        for step in steps:
-            bits.put(step.weight, 8)
-        return len(steps)
+    def reader(self, run: int) -> IndexReader:
+        """Reads nothing."""
+        return _Reader()
 
-    def decode(self, bits: BitReader, n_steps: int) -> list[Step]:
-        """Read a byte a step."""
-        return [Step(1, bits.take_int8()) for _ in range(n_steps)]
+
+class _Reader(IndexReader):
+    def read(self, bits: BitReader, first: bool) -> tuple[int, bool]:
+        return 1, True

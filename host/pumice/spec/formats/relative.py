@@ -1,38 +1,34 @@
-"""Relative index: 4-bit gap and 8-bit weight a step, as in EIE; longer gaps take filler steps of weight 0."""
+"""Relative index: 4-bit gap each step, as in EIE; longer gaps take filler steps with a value of 0."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .base import BitReader, BitWriter, Step, WeightFormat
+from .base import BitReader, IndexReader, Steps, WeightFormat, fill_gaps, values_at
 
 GAP_BITS = 4
 
 
+@dataclass(frozen=True)
 class Relative(WeightFormat):
-    """12 bits a step: gap (advance - 1), then the weight; rate one step a cycle."""
+    """Gap (advance - 1)."""
 
-    name = "relative"
-    code = 2
+    name, code = "relative", 2
 
-    def steps(self, row: np.ndarray, run: int) -> list[Step]:
+    def row_steps(self, row: np.ndarray, run: int) -> Steps:
         """One step a non-zero, and one filler each ``min(16, run)`` positions of a longer gap."""
         longest = min(1 << GAP_BITS, run)
-        steps, position = [], -1
-        for place in np.flatnonzero(row):
-            while place - position > longest:
-                steps.append(Step(longest, 0))
-                position += longest
-            steps.append(Step(int(place) - position, int(row[place])))
-            position = int(place)
-        return steps
+        places = np.flatnonzero(row)
+        advance, arrives = fill_gaps(places, (np.diff(places, prepend=-1) - 1) // longest, longest)
+        n = len(advance)
+        weight = values_at(row, places, arrives)
+        return Steps(advance, weight, np.ones(n, bool), advance - 1, np.full(n, GAP_BITS))
 
-    def encode(self, row: np.ndarray, run: int, bits: BitWriter) -> int:
-        """Append 12 bits a step."""
-        steps = self.steps(row, run)
-        for step in steps:
-            bits.put(step.advance - 1, GAP_BITS)
-            bits.put(step.weight, 8)
-        return len(steps)
+    def reader(self, run: int) -> IndexReader:
+        """Reads a gap a step."""
+        return _Reader()
 
-    def decode(self, bits: BitReader, n_steps: int) -> list[Step]:
-        """Read 12 bits a step."""
-        return [Step(bits.take(GAP_BITS) + 1, bits.take_int8()) for _ in range(n_steps)]
+
+class _Reader(IndexReader):
+    def read(self, bits: BitReader, first: bool) -> tuple[int, bool]:
+        return bits.take(GAP_BITS) + 1, True
