@@ -1,5 +1,6 @@
 """From a graph to an image."""
 
+import math
 from collections.abc import Mapping
 
 from .errors import CompileError
@@ -116,10 +117,8 @@ def _encode_all(
 ) -> tuple[list[EncodedLayer], list[LayerPass], int]:
     """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
 
-    def encode_all(smallest: bool) -> tuple[list[EncodedLayer], list[LayerPass], int]:
-        layers = [
-            encode(o, plan, named.get(o.name, default), must=o.name in named, smallest=smallest) for o in operations
-        ]
+    def encode_all(**options: float) -> tuple[list[EncodedLayer], list[LayerPass], int]:
+        layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
         return layers, *place_weights(layers, plan.config)
 
     def n_cycles(passes: list[LayerPass]) -> int:
@@ -129,10 +128,10 @@ def _encode_all(
             for p in passes
         )
 
-    fastest = encode_all(smallest=False)
+    fastest = encode_all()
     if not any(p.streamed for p in fastest[1]):
         return fastest
-    return min(fastest, encode_all(smallest=True), key=lambda result: n_cycles(result[1]))
+    return min(fastest, encode_all(slack=math.inf), key=lambda result: n_cycles(result[1]))
 
 
 def _dropped_channels(lowered: list[Operation], tensors: Mapping[str, Tensor]) -> dict[str, int]:

@@ -115,3 +115,21 @@ def test_entry_point():
     done = subprocess.run([sys.executable, "-m", "pumice.cli", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "compile", "demo"):
         assert command in done.stdout
+
+
+def test_forced_formats(pumice, run, tmp_path, samples):
+    image, report = tmp_path / "digits.pum", tmp_path / "out.json"
+    arguments = ["--input", tmp_path / "one.bin", "--json", report]
+    name = load(DIGITS).graph.layers[1].name
+    formats = []
+    for options in (["--format", "rice:2+huffman"], ["--format", f"{name}=relative"]):
+        assert run(DIGITS, *arguments, *options).status == 0
+        formats.append({layer["name"]: layer["format"] for layer in json.loads(report.read_text())["layers"]})
+    assert set(formats[0].values()) >= {"rice:2+huffman"}
+    assert formats[1][name] == "relative"
+    assert pumice("compile", DIGITS, "-o", image, "--config", "TINY", "--format", "rice:2+huffman").status == 0
+    assert run(image, *arguments).status == 0
+    assert {layer["name"]: layer["format"] for layer in json.loads(report.read_text())["layers"]} == formats[0]
+    assert "compiled already" in run(image, *arguments, "--format", "dense").stderr
+    assert "as often as needed" in run(DIGITS, *arguments, "--format", "dense", "--format", f"{name}=csr").stderr
+    assert "unknown weight format zip" in run(DIGITS, *arguments, "--format", "zip").stderr

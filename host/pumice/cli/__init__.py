@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..build import BITSTREAMS, Board, build_ulx3s
 from ..device import DEFAULT_CONFIG, DEVICES, open_device
-from ..errors import ModelError, PumiceError
+from ..errors import InputError, ModelError, PumiceError
 from ..inputs import load_input
 from ..network import Model, find_config, load, signature
 from ..report import run_report
@@ -33,6 +33,14 @@ app = typer.Typer(
 ModelPath = Annotated[
     Path, typer.Argument(help="An int8 network (.tflite, .onnx, .pumq), or an image that `pumice compile` wrote.")
 ]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        help="Weight format of all layers that it suits, e.g. rice:3 or bitmap+huffman; or LAYER=FORMAT, repeatable. "
+        "Default: the compiler's choice.",
+    ),
+]
 Config = Annotated[str, typer.Option(help=f"Engine configuration: {', '.join(CONFIGS)}.")]
 
 
@@ -49,13 +57,16 @@ def run(
     ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
     port: Annotated[str | None, typer.Option(help="Serial port of the board, with --device serial.")] = None,
+    formats: Formats = None,
 ) -> None:
     """Run a network on every sample of a file and report what each layer did."""
     loaded = load(model)
+    if formats and not isinstance(loaded, Model):
+        raise ModelError(f"{model} is compiled already: its weight formats are fixed")
     samples = load_input(input, signature(loaded))
     options = {} if port is None else {"port": port}
     with open_device(device, config=config, **options) as opened:
-        network = opened.load(loaded)
+        network = opened.load(loaded, formats=_formats(formats))
         results = [network.run(sample) for sample in samples]
     if json_path is not None:
         json_path.write_text(json.dumps(run_report(results), indent=2) + "\n")
@@ -70,12 +81,13 @@ def compile(
     model: ModelPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
     config: Config = DEFAULT_CONFIG,
+    formats: Formats = None,
 ) -> None:
     """Compile a network to an image for one engine configuration."""
     loaded = load(model)
     if not isinstance(loaded, Model):
         raise ModelError(f"{model} is compiled already")
-    loaded.compile(config).save(output)
+    loaded.compile(config, formats=_formats(formats)).save(output)
 
 
 @app.command()
@@ -111,6 +123,16 @@ app.command()(calibrate)
 app.command()(check)
 app.command()(quantize)
 app.command("prune")(prune_command)
+
+
+def _formats(options: list[str] | None) -> dict[str, str] | str | None:
+    """What `pumice.compiler.compile_graph` takes."""
+    named = [option.rpartition("=") for option in options or ()]
+    if named and all(layer for layer, _, _ in named):
+        return {layer: text for layer, _, text in named}
+    if len(named) > 1:
+        raise InputError("--format takes one format for all layers, or LAYER=FORMAT as often as needed")
+    return named[0][2] if named else None
 
 
 def main() -> None:

@@ -9,12 +9,16 @@ import numpy as np
 from ..errors import CompileError
 from ..planes import Planes
 from ..spec.coding import CodingRequest, write_row
-from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
+from ..spec.config import WEIGHT_WORD_BITS
 from ..spec.formats import FORMATS, BitWriter, Steps, WeightFormat
 from ..spec.values import VALUE_CODINGS, ValueCoding, count_values
-from .cycles import MIN_ROW_CYCLES
+from .cycles import FETCH_CYCLES, MIN_ROW_CYCLES, OVERLAP_CYCLES, count_tiles
+from .deal import deal
 from .operation import Operation
 from .plan import Plan
+
+MAX_SLACK = 0.005
+"""Of a layer's cycles, the share that a smaller format may cost."""
 
 
 class BitString(NamedTuple):
@@ -82,7 +86,7 @@ class EncodedLayer:
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """A way to write a layer, and what it costs."""
+    """A way to write a layer, and about what it costs: cycles that depend on it, words of all cores' memories."""
 
     format: WeightFormat
     values: ValueCoding
@@ -98,9 +102,9 @@ def encode(
     request: CodingRequest | None = None,
     *,
     must: bool = False,
-    smallest: bool = False,
+    slack: float = MAX_SLACK,
 ) -> EncodedLayer:
-    """The layer in the format, value coding and addressing that take the fewest cycles, then the fewest words.
+    """The layer in the smallest of those formats, value codings and addressings that are fast enough.
 
     Parameters
     ----------
@@ -108,8 +112,8 @@ def encode(
         Use this format and value coding where they can encode the layer.
     must : bool
         Refuse to use anything else.
-    smallest : bool
-        Words of weight memory come before cycles.
+    slack : float
+        Fast enough is what takes at most ``1 + slack`` times the cycles of the fastest.
 
     Raises
     ------
@@ -127,10 +131,9 @@ def encode(
             "use a smaller kernel (two smaller ones in sequence), or a configuration with more max_taps"
         )
     rows = weights.reshape(n_rows, n_taps * n_channels)
-    n_repeats = len(_starts(operation, plan.planes[operation.output]))
 
     def choices(wanted: CodingRequest | None) -> list[_Choice]:
-        return list(_choices(rows, n_taps, n_channels, n_repeats, config, wanted))
+        return list(_choices(rows, n_taps, n_channels, operation, plan, wanted))
 
     found = choices(request)
     if must and not found:
@@ -139,42 +142,48 @@ def encode(
             f"{n_taps * n_channels} positions or its values do not suit {request.format.name} with "
             f"{request.values.name} values; leave the choice to the compiler"
         )
-
-    def cost(choice: _Choice) -> tuple[int, int]:
-        return (choice.n_words, choice.n_cycles) if smallest else (choice.n_cycles, choice.n_words)
-
-    return _encode_as(operation, min(found or choices(None), key=cost), n_channels, plan)
+    found = found or choices(None)
+    limit = (1 + slack) * min(choice.n_cycles for choice in found)
+    fast = [choice for choice in found if choice.n_cycles <= limit]
+    return _encode_as(operation, min(fast, key=lambda choice: (choice.n_words, choice.n_cycles)), n_channels, plan)
 
 
 def _choices(
     rows: np.ndarray,
     n_taps: int,
     n_channels: int,
-    n_repeats: int,
-    config: EngineConfig,
+    operation: Operation,
+    plan: Plan,
     request: CodingRequest | None,
 ) -> Iterator[_Choice]:
     """Every way to write a layer that ``request`` allows."""
+    config, output = plan.config, plan.planes[operation.output]
+    n_tiles, n_repeats = count_tiles(operation, output, config), len(_starts(operation, output))
     addressings = [(False, n_channels)]
     if n_taps * n_channels <= config.max_taps:
         addressings.append((True, n_taps * n_channels))
     for flat, run in addressings:
         run = max(1, run)
-        n_taps_flat = n_taps * n_channels if flat else n_taps
+        n_tap_words = -(-(n_taps * n_channels if flat else n_taps) // 2)
         for format in _formats(rows, run, request):
             if not format.supports(rows, run):
                 continue
-            steps = [s for group in _in_groups(len(rows), format.group) for s in format.steps(rows[group], run)]
-            n_cycles = sum(max(MIN_ROW_CYCLES, len(s.advance)) for s in steps) * n_repeats
-            counts = sum((count_values(s.weight[s.has_value]) for s in steps), np.zeros(256, np.int64))
+            groups = [format.steps(rows[group], run) for group in _in_groups(len(rows), format.group)]
+            steps = [s for group in groups for s in group]
+            costs = [
+                sum(max(MIN_ROW_CYCLES, len(s.advance)) for s in group) for group in groups for _ in range(n_repeats)
+            ]
+            n_issue_cycles = n_tiles * max(sum(costs[i] for i in core) for core in deal(costs, config.n_cores))
+            counts = count_values(np.concatenate([s.weight[s.has_value] for s in steps]))
             n_index_bits = sum(int(s.index_bits.sum()) for s in steps)
             for value_class in [request.values] if request else VALUE_CODINGS.values():
                 values = value_class.fit(counts)
                 if values is not None:
                     n_bits = (n_index_bits + int(counts @ values.lengths)) * n_repeats
-                    n_table_bits = (-(-n_taps_flat // 2) * WEIGHT_WORD_BITS + 8 * len(values.table)) * config.n_cores
-                    n_words = -(-(n_bits + n_table_bits) // WEIGHT_WORD_BITS)
-                    yield _Choice(format, values, flat, steps, n_cycles, n_words)
+                    n_table_words = n_tap_words + 8 * len(values.table) // WEIGHT_WORD_BITS
+                    n_words = -(-n_bits // WEIGHT_WORD_BITS) + n_table_words * config.n_cores
+                    n_fetch_cycles = max(0, FETCH_CYCLES + n_table_words - OVERLAP_CYCLES)
+                    yield _Choice(format, values, flat, steps, n_fetch_cycles + n_issue_cycles, n_words)
 
 
 def _formats(rows: np.ndarray, run: int, request: CodingRequest | None) -> list[WeightFormat]:

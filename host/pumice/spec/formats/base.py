@@ -133,12 +133,25 @@ class WeightFormat(ABC):
         """A reference decoder at the beginning of a stream."""
 
 
+def distances(places: np.ndarray) -> np.ndarray:
+    """How far each of the ascending ``places`` is from the one before it, the first from -1."""
+    gaps = places + 1
+    gaps[1:] -= gaps[:-1].copy()
+    return gaps
+
+
+def gaps_of_rows(rows: np.ndarray) -> np.ndarray:
+    """`distances` of the non-zeros of all rows, one after the other."""
+    row, place = np.nonzero(rows)
+    return np.where(np.diff(row, prepend=-1) > 0, place + 1, np.diff(place, prepend=-1))
+
+
 def fill_gaps(places: np.ndarray, n_fillers: np.ndarray, filler: int) -> tuple[np.ndarray, np.ndarray]:
     """Advances to ``places``, ``n_fillers`` steps of ``filler`` positions in front of each; and which steps arrive."""
     arrivals = np.cumsum(n_fillers + 1) - 1
     n_steps = int(arrivals[-1]) + 1 if len(arrivals) else 0
     advance, arrives = np.full(n_steps, filler), np.zeros(n_steps, bool)
-    advance[arrivals] = np.diff(places, prepend=-1) - n_fillers * filler
+    advance[arrivals] = distances(places) - n_fillers * filler
     arrives[arrivals] = True
     return advance, arrives
 

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from .base import BitReader, IndexReader, Steps, WeightFormat, fill_gaps
+from .base import BitReader, IndexReader, Steps, WeightFormat, distances, fill_gaps
 
 GAP_BITS = 6
 ESCAPE = (1 << GAP_BITS) - 1
@@ -44,8 +44,16 @@ class Block(WeightFormat):
 
     @classmethod
     def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
-        """Common shapes."""
-        return [cls(b, r) for b, r in ((2, 1), (4, 1), (8, 1), (16, 1), (4, 4), (8, 8), (1, 4))]
+        """The two common shapes that take about the fewest bits."""
+
+        def n_bits(f: Self) -> int:
+            padded = np.pad(rows != 0, ((0, -rows.shape[0] % f.r), (0, -rows.shape[1] % f.b)))
+            n_rows, n_positions = padded.shape
+            blocks = padded.reshape(n_rows // f.r, f.r, n_positions // f.b, f.b).any(axis=(1, 3))
+            return int(np.count_nonzero(blocks)) * (GAP_BITS + 8 * f.b * f.r)
+
+        shapes = (cls(b, r) for b, r in ((2, 1), (4, 1), (8, 1), (16, 1), (4, 4), (8, 8), (1, 4)))
+        return sorted(shapes, key=n_bits)[:2]
 
     @property
     def group(self) -> int:
@@ -70,7 +78,7 @@ class Block(WeightFormat):
         places = (starts[:, None] + np.arange(self.b)).ravel()
         opens = np.arange(len(places)) % self.b == 0
         opens, places = opens[places < n_positions], places[places < n_positions]
-        n_escapes = (np.diff(places, prepend=-1) - 1) // longest
+        n_escapes = (distances(places) - 1) // longest
         advance, arrives = fill_gaps(places, n_escapes, longest)
         n = len(advance)
         codes = np.where(arrives, advance - 1, ESCAPE)

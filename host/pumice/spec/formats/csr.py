@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from .base import BitReader, IndexReader, Steps, WeightFormat
+from .base import BitReader, IndexReader, Steps, WeightFormat, distances
 
 INDEX_BITS = 16
 
@@ -51,7 +51,7 @@ class Csr(WeightFormat):
         tap, channel = np.divmod(places, run)
         n = len(places)
         return Steps(
-            np.diff(places, prepend=-1),
+            distances(places),
             row[places].astype(np.int64),
             np.ones(n, bool),
             tap << self.channel_bits | channel,

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from .base import BitReader, IndexReader, Steps, WeightFormat
+from .base import BitReader, IndexReader, Steps, WeightFormat, distances
 
 MAX_M = 16
 
@@ -39,8 +39,9 @@ class NM(WeightFormat):
 
     @classmethod
     def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
-        """For each power of two as M, the smallest N."""
-        return [cls(max(1, int(_counts(rows, m).max(initial=0))), m) for m in (4, 8, 16)]
+        """Of the powers of two as M, each with the smallest N, the smallest."""
+        found = [cls(max(1, int(_counts(rows, m).max(initial=0))), m) for m in (4, 8, 16) if run >= 2 * m - 1]
+        return sorted(found, key=lambda f: f.n * (8 + f.index_bits) / f.m)[:1]
 
     @property
     def index_bits(self) -> int:
@@ -61,7 +62,7 @@ class NM(WeightFormat):
         places = np.concatenate([places, nonzero[nonzero >= n_full * self.m]])
         n = len(places)
         return Steps(
-            np.diff(places, prepend=-1),
+            distances(places),
             row[places].astype(np.int64),
             np.ones(n, bool),
             places % self.m,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import BitReader, IndexReader, Steps, WeightFormat, fill_gaps, values_at
+from .base import BitReader, IndexReader, Steps, WeightFormat, distances, fill_gaps, values_at
 
 GAP_BITS = 4
 
@@ -19,7 +19,7 @@ class Relative(WeightFormat):
         """One step a non-zero, and one filler each ``min(16, run)`` positions of a longer gap."""
         longest = min(1 << GAP_BITS, run)
         places = np.flatnonzero(row)
-        advance, arrives = fill_gaps(places, (np.diff(places, prepend=-1) - 1) // longest, longest)
+        advance, arrives = fill_gaps(places, (distances(places) - 1) // longest, longest)
         n = len(advance)
         weight = values_at(row, places, arrives)
         return Steps(advance, weight, np.ones(n, bool), advance - 1, np.full(n, GAP_BITS))

@@ -10,7 +10,17 @@ from typing import Self
 
 import numpy as np
 
-from .base import MAX_ADVANCE, BitReader, IndexReader, Steps, WeightFormat, fill_gaps, values_at
+from .base import (
+    MAX_ADVANCE,
+    BitReader,
+    IndexReader,
+    Steps,
+    WeightFormat,
+    distances,
+    fill_gaps,
+    gaps_of_rows,
+    values_at,
+)
 
 MAX_QUOTIENT = 8
 MAX_K = 6
@@ -39,10 +49,10 @@ class Rice(WeightFormat):
 
     @classmethod
     def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
-        """``k`` around the best one for geometrically distributed gaps, 0.69 of their mean, and larger ones."""
-        mean = rows.size / max(1, np.count_nonzero(rows))
-        best = max(1, int(0.69 * mean)).bit_length() - 1
-        return [cls(k) for k in range(max(0, min(best, MAX_K) - 1), min(best + 2, MAX_K) + 1)]
+        """The ``k`` that is shortest but for escapes, and the next one, which needs fewer of them."""
+        gaps = gaps_of_rows(rows) - 1
+        best = min(range(MAX_K), key=lambda k: int((gaps >> k).sum()) + k * len(gaps))
+        return [cls(best), cls(best + 1)]
 
     @property
     def max_quotient(self) -> int:
@@ -57,7 +67,7 @@ class Rice(WeightFormat):
         """One step a non-zero or escape."""
         reach = self.reach(run)
         places = np.flatnonzero(row)
-        advance, arrives = fill_gaps(places, (np.diff(places, prepend=-1) - 1) // reach, reach)
+        advance, arrives = fill_gaps(places, (distances(places) - 1) // reach, reach)
         quotient, remainder = np.divmod(advance - 1, 1 << self.k)
         code = (1 << quotient) - 1 | remainder << quotient + 1
         index = np.where(arrives, code, (1 << self.max_quotient) - 1)
