@@ -136,7 +136,7 @@ def encode(
         return list(_choices(rows, n_taps, n_channels, operation, plan, wanted))
 
     found = choices(request)
-    if must and not found:
+    if request and must and not found:
         raise CompileError(
             f"layer {operation.name} cannot be encoded as asked: its runs of {n_channels} channels, its "
             f"{n_taps * n_channels} positions or its values do not suit {request.format.name} with "

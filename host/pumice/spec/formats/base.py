@@ -1,8 +1,9 @@
 """The interface of a weight format, and the bit strings that formats are written to."""
 
 from abc import ABC, abstractmethod
-from dataclasses import astuple
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,7 +11,8 @@ MAX_ADVANCE = 64  # positions a step can move
 MAX_INDEX_BITS = 16  # of one step
 
 
-class Steps(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Steps:
     """The steps of one row in order; arrays of equal length.
 
     ``advance``: positions moved. ``has_value``: whether it has a value; ``weight`` (int8) is 0 where none
@@ -76,6 +78,7 @@ class IndexReader(ABC):
         """Take the index of a step (``first``: of its row); returns its advance and whether it has a value."""
 
 
+@dataclass(frozen=True)
 class WeightFormat(ABC):
     """A way to write where a row's non-zeros are; subclasses are frozen dataclasses whose fields are its parameters.
 
@@ -102,12 +105,12 @@ class WeightFormat(ABC):
         return 0
 
     @classmethod
-    def from_parameter(cls, parameter: int) -> Self:
+    def from_parameter(cls, parameter: int) -> "WeightFormat":
         """A format that reads what one with this ``parameter`` wrote."""
         return cls()
 
     @classmethod
-    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+    def candidates(cls, rows: np.ndarray, run: int) -> "Sequence[WeightFormat]":
         """Parameters worth trying for a layer (int8 rows x positions)."""
         return [cls()]
 

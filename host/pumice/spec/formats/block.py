@@ -7,8 +7,8 @@ brings its codes; 0, it has the codes of the row before it (the last one that br
 Rate: one value of a block a cycle, zeros included; an escape costs one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -38,15 +38,15 @@ class Block(WeightFormat):
         return self.b - 1
 
     @classmethod
-    def from_parameter(cls, parameter: int) -> Self:
+    def from_parameter(cls, parameter: int) -> "Block":
         """A format with the same ``b``."""
         return cls(parameter + 1)
 
     @classmethod
-    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+    def candidates(cls, rows: np.ndarray, run: int) -> "Sequence[Block]":
         """The two common shapes that take about the fewest bits."""
 
-        def n_bits(f: Self) -> int:
+        def n_bits(f: "Block") -> int:
             padded = np.pad(rows != 0, ((0, -rows.shape[0] % f.r), (0, -rows.shape[1] % f.b)))
             n_rows, n_positions = padded.shape
             blocks = padded.reshape(n_rows // f.r, f.r, n_positions // f.b, f.b).any(axis=(1, 3))

@@ -4,7 +4,6 @@ The index is ``tap << channel_bits | channel``; with flat addressing, the positi
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -30,12 +29,12 @@ class Csr(WeightFormat):
         return self.channel_bits
 
     @classmethod
-    def from_parameter(cls, parameter: int) -> Self:
+    def from_parameter(cls, parameter: int) -> "Csr":
         """The inverse of `parameter`."""
         return cls(parameter)
 
     @classmethod
-    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+    def candidates(cls, rows: np.ndarray, run: int) -> "list[Csr]":
         """The one that holds all channels."""
         bits = (run - 1).bit_length()
         return [cls(bits)] if bits <= INDEX_BITS else []

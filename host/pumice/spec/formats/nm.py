@@ -5,8 +5,8 @@ last group of a row ends with the row's last non-zero, and groups behind it are 
 Rate: N steps each M positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -33,12 +33,12 @@ class NM(WeightFormat):
         return self.n - 1 | self.m - 1 << 4
 
     @classmethod
-    def from_parameter(cls, parameter: int) -> Self:
+    def from_parameter(cls, parameter: int) -> "NM":
         """The inverse of `parameter`."""
         return cls((parameter & 15) + 1, (parameter >> 4) + 1)
 
     @classmethod
-    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+    def candidates(cls, rows: np.ndarray, run: int) -> "Sequence[NM]":
         """Of the powers of two as M, each with the smallest N, the smallest."""
         found = [cls(max(1, int(_counts(rows, m).max(initial=0))), m) for m in (4, 8, 16) if run >= 2 * m - 1]
         return sorted(found, key=lambda f: f.n * (8 + f.index_bits) / f.m)[:1]

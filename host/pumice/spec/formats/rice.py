@@ -6,7 +6,6 @@ Rate: one non-zero a cycle; each escape costs one (gaps above 64 for k = 3..6, 3
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -43,12 +42,12 @@ class Rice(WeightFormat):
         return self.k
 
     @classmethod
-    def from_parameter(cls, parameter: int) -> Self:
+    def from_parameter(cls, parameter: int) -> "Rice":
         """The inverse of `parameter`."""
         return cls(parameter)
 
     @classmethod
-    def candidates(cls, rows: np.ndarray, run: int) -> list[Self]:
+    def candidates(cls, rows: np.ndarray, run: int) -> "list[Rice]":
         """The ``k`` that is shortest but for escapes, and the next one, which needs fewer of them."""
         gaps = gaps_of_rows(rows) - 1
         best = min(range(MAX_K), key=lambda k: int((gaps >> k).sum()) + k * len(gaps))

@@ -1,7 +1,7 @@
 """The interface of a value coding."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,12 +35,12 @@ class ValueCoding(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, counts: np.ndarray) -> Self | None:
+    def fit(cls, counts: np.ndarray) -> "ValueCoding | None":
         """The coding that is shortest for values that occur ``counts`` times; none if it has not enough codes."""
 
     @classmethod
     @abstractmethod
-    def from_table(cls, table: bytes) -> Self:
+    def from_table(cls, table: bytes) -> "ValueCoding":
         """The coding that a segment's table describes."""
 
     @abstractmethod

@@ -3,8 +3,6 @@
 The table is the 16 values as bytes. Coding is lossless; `share_weights` brings weights to 16 values beforehand.
 """
 
-from typing import Self
-
 import numpy as np
 
 from ..formats import BitReader
@@ -30,13 +28,13 @@ class Codebook(ValueCoding):
         self.table = self.entries.tobytes()
 
     @classmethod
-    def fit(cls, counts: np.ndarray) -> Self | None:
+    def fit(cls, counts: np.ndarray) -> "Codebook | None":
         """The values that occur, ascending."""
         values = np.flatnonzero(counts) - N_VALUES // 2
         return cls(values.astype(np.int8)) if len(values) <= N_ENTRIES else None
 
     @classmethod
-    def from_table(cls, table: bytes) -> Self:
+    def from_table(cls, table: bytes) -> "Codebook":
         """The entries as they stand."""
         return cls(np.frombuffer(table, np.int8, N_ENTRIES))
 

@@ -12,7 +12,6 @@ of the five bits as an LSB-first number.
 """
 
 from functools import lru_cache
-from typing import Self
 
 import numpy as np
 
@@ -45,13 +44,13 @@ class Huffman(ValueCoding):
                     self.lengths[value] = n
 
     @classmethod
-    def fit(cls, counts: np.ndarray) -> Self:
+    def fit(cls, counts: np.ndarray) -> "Huffman":
         """The shortest code for values that occur ``counts`` times."""
         return cls._fit(tuple(counts.tolist()))
 
     @classmethod
     @lru_cache(maxsize=256)
-    def _fit(cls, counts: tuple[int, ...]) -> Self:
+    def _fit(cls, counts: tuple[int, ...]) -> "Huffman":
         order = np.argsort(-np.array(counts), kind="stable")
         order = order[: max(1, np.count_nonzero(counts))]
         lengths, bases, n_placed = np.zeros(N_SLOTS, np.int64), np.zeros(N_SLOTS, np.int64), 0
@@ -65,7 +64,7 @@ class Huffman(ValueCoding):
         return cls(lengths, bases, (order - N_VALUES // 2).astype(np.int8))
 
     @classmethod
-    def from_table(cls, table: bytes) -> Self:
+    def from_table(cls, table: bytes) -> "Huffman":
         """Symbols behind the last one are padding, which no code reaches."""
         packed = int.from_bytes(table[:LENGTH_BYTES], "little")
         lengths = np.array([packed >> LENGTH_BITS * slot & (1 << LENGTH_BITS) - 1 for slot in range(N_SLOTS)])

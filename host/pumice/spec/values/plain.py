@@ -1,7 +1,5 @@
 """Plain: every value as a byte, two's complement."""
 
-from typing import Self
-
 import numpy as np
 
 from ..formats import BitReader
@@ -19,12 +17,12 @@ class Plain(ValueCoding):
         self.table = b""
 
     @classmethod
-    def fit(cls, counts: np.ndarray) -> Self:
+    def fit(cls, counts: np.ndarray) -> "Plain":
         """Has a code for everything."""
         return cls()
 
     @classmethod
-    def from_table(cls, table: bytes) -> Self:
+    def from_table(cls, table: bytes) -> "Plain":
         """There is only one."""
         return cls()
 
