@@ -105,7 +105,7 @@
 #define PUMICE_BUFFER_OUTPUT 0x2u
 #define PUMICE_BUFFER_LOG 0x3u
 #define PUMICE_IMAGE_MAGIC 0x49434D50u
-#define PUMICE_IMAGE_VERSION 0x1u
+#define PUMICE_IMAGE_VERSION 0x2u
 
 // Words: image_header
 #define PUMICE_IMAGE_HEADER_N_WORDS 16u  // Head of the image in memory; the host's file appends its metadata behind n_bytes.

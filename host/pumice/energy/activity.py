@@ -163,14 +163,15 @@ class _Counter(Machine):
         super()._layer(layer)
 
     def _words_read(self, layer: dict[str, int]) -> int:
-        """Preamble and taps once, row table and stream for each tile."""
+        """Preamble, taps and value table once, row table and streams for each tile."""
         n_words = 0
         for memory in self.weights:
             preamble = PREAMBLE.unpack(memory[layer["segment"] :])
             n_words += 1
             if preamble["n_rows"]:
-                n_words += -(-preamble["n_taps"] // 2)
-                n_words += layer["n_tiles"] * (2 * preamble["n_rows"] + preamble["n_stream_words"])
+                n_words += -(-preamble["n_taps"] // 2) + preamble["n_table_words"]
+                n_stream_words = preamble["n_index_words"] + preamble["n_value_words"]
+                n_words += layer["n_tiles"] * (2 * preamble["n_rows"] + n_stream_words)
         return n_words
 
     def _run_row(self, layer, row, positions, taps, weights) -> None:

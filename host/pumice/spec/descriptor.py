@@ -190,7 +190,7 @@ TRANSFER = Packed(
 )
 
 IMAGE_MAGIC = 0x49434D50  # "PMCI", little-endian
-IMAGE_VERSION = 1
+IMAGE_VERSION = 2
 
 IMAGE_HEADER = Packed(
     "image_header",
