@@ -6,6 +6,8 @@ The tools are Yosys, nextpnr and Project Trellis as WebAssembly from PyPI; they 
 import hashlib
 import importlib.metadata
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,9 +29,12 @@ NICE = 5  # a build takes minutes of all of a processor
 
 
 class Board(str, Enum):
-    """Boards that can be built."""
+    """Boards that can be built; all but the first with Vivado."""
 
     ULX3S = "ulx3s"
+    PYNQ_Z2 = "pynq-z2"
+    ZCU104 = "zcu104"
+    KV260 = "kv260"
 
 
 class BuildError(PumiceError):
@@ -120,6 +125,28 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     (folder / REPORT).write_text(_report(said))
     return manifest
+
+
+def build_with_vivado(board: Board) -> None:
+    """Run the board's Tcl in Vivado, which writes bitstream, hand-off and reports to ``bitstreams/<board>``.
+
+    Raises
+    ------
+    BuildError
+        Vivado is not installed or failed; it has said why.
+    """
+    vivado = shutil.which("vivado")
+    if vivado is None:
+        raise BuildError(f"{board.value} is built with Vivado, and no vivado is on the PATH")
+    script = ROOT / "boards" / board.value / "build.tcl"
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    run = subprocess.run(
+        [vivado, "-mode", "batch", "-nojournal", "-source", script], cwd=cache, check=False,
+        env={**os.environ, "PUMICE_PYTHON": sys.executable},
+    )  # fmt: skip
+    if run.returncode:
+        raise BuildError(f"vivado failed on {script.relative_to(ROOT)}")
 
 
 def _program(tool: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..build import BITSTREAMS, Board, build_ulx3s
+from ..build import BITSTREAMS, Board, BuildError, build_ulx3s, build_with_vivado
 from ..device import DEFAULT_CONFIG, DEVICES, open_device
 from ..errors import InputError, ModelError, PumiceError
 from ..inputs import load_input
@@ -106,7 +106,12 @@ def build(
     clock: Annotated[float | None, typer.Option(help="Engine clock in MHz; default: the configuration's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the placer.")] = 1,
 ) -> None:
-    """Build a bitstream with the open tools; takes many minutes."""
+    """Build a bitstream: ulx3s with open tools, the others with Vivado; takes many minutes."""
+    if board is not Board.ULX3S:
+        if (config, output, clock, seed) != ("ULX3S", None, None, 1):
+            raise BuildError(f"{board.value} takes no options: boards/{board.value}/build.tcl says how it is built")
+        build_with_vivado(board)
+        return
     engine = find_config(config)
     engine = replace(engine, clock_mhz=clock or engine.clock_mhz)
     manifest = build_ulx3s(engine, output or BITSTREAMS / board.value, seed=seed)

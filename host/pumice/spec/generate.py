@@ -13,7 +13,7 @@ from . import descriptor, registers
 from .boards import BOARDS
 from .config import CONFIGS
 from .descriptor import COMMAND, IMAGE_HEADER, LAYER, PREAMBLE, ROW, TRANSFER, Packed
-from .hwh import hwh
+from .hwh import hwh, spec_tcl
 
 ROOT = Path(__file__).parents[3]
 SOFT_CORE_BLOCKS = tuple(registers.BLOCK_BASES)
@@ -135,6 +135,7 @@ def outputs() -> dict[Path, str]:
     return {
         ROOT / "firmware" / "generated" / "pumice_registers.h": c_header(),
         ROOT / "docs" / "registers.md": documentation(),
+        ROOT / "boards" / "vivado" / "spec.tcl": spec_tcl(),
         **{
             ROOT / "host" / "pumice" / "overlays" / board.folder / "pumice.hwh": hwh(CONFIGS[board.config], board)
             for board in BOARDS.values()
