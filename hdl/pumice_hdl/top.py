@@ -32,6 +32,11 @@ class System(wiring.Component):
         ``status.state``, for lamps.
     """
 
+    host: wiring.PureInterface
+    memory: wiring.PureInterface
+    interrupt: Signal
+    state: Signal
+
     def __init__(self, config: EngineConfig, firmware: bytes):
         self.config = config
         self.firmware = firmware

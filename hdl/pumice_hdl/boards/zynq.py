@@ -1,6 +1,6 @@
 """What the boards with a Zynq put into programmable logic: `System` with ports that Vivado understands."""
 
-from amaranth import ClockDomain, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.boards import CONTROL_PORT, INTERRUPT_PORT, MEMORY_PORT
@@ -75,9 +75,9 @@ class PumiceEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = sync = ClockDomain()
+        m.domains.sync = ClockDomain()
         m.submodules.system = system = System(self.config, self.firmware)
-        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn), self.interrupt.eq(system.interrupt)]
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn), self.interrupt.eq(system.interrupt)]
         wiring.connect(m, wiring.flipped(getattr(self, CONTROL_PORT)), system.host)
         wiring.connect(m, system.memory, wiring.flipped(getattr(self, MEMORY_PORT)))
         return m
