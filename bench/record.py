@@ -33,6 +33,7 @@ def record(
     tools: str,
     command: str,
     predicted: float | None = None,
+    reason: str | None = None,
 ) -> dict:
     """Append an entry and return it.
 
@@ -44,16 +45,22 @@ def record(
         One of `KINDS`; kinds are never compared with each other.
     predicted : float, optional
         What the formula said.
+    reason : str, optional
+        Why the figure moved since the last entry, where that has to be said.
     """
     if kind not in KINDS or better not in ("lower", "higher"):
         raise ValueError(f"kind must be one of {KINDS} and better lower or higher, not {kind!r}, {better!r}")
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True, cwd=RESULTS.parent
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
     ).stdout.strip()
     entry = {
         "name": name, "value": value, "unit": unit, "better": better, "kind": kind, "predicted": predicted,
         "config": config, "workload": workload, "tools": tools, "commit": commit, "date": date.today().isoformat(),
-        "command": command,
+        "command": command, **({"reason": reason} if reason else {}),
     }  # fmt: skip
     with RESULTS.open("a") as file:
         file.write(json.dumps(entry) + "\n")

