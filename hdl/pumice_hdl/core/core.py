@@ -1,6 +1,6 @@
 """A core: its own weights and activation banks, one non-zero a cycle to all lanes."""
 
-from amaranth import Module, Mux, unsigned
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -16,7 +16,10 @@ from .drain import RESULT_CREDITS, Drain
 from .fetch import SegmentFetch
 from .mac import MacArray
 from .row_issue import Activity, RowIssue
+from .row_sums import RowSums
 from .step_decoder import StepDecoder
+from .stripe_lanes import StripeLanes
+from .stripe_reader import StripeReader
 from .tile_walker import TileWalker
 from .weight_memory import WeightMemory, WeightWritePort
 
@@ -88,12 +91,15 @@ class Core(wiring.Component):
         m.submodules.macs = macs = MacArray(config)
         m.submodules.contexts = contexts = fifo.SyncFIFO(width=row_context_layout(config).size, depth=RESULT_CREDITS)
         m.submodules.drain = drain = Drain(config)
+        m.submodules.reader = reader = StripeReader(config)
+        m.submodules.lanes = lanes = StripeLanes(config)
+        m.submodules.sums = sums = RowSums(config)
+        striped, no_rows = self.front.striped, Signal()
 
         # Weight memory to issue.
         wiring.connect(m, wiring.flipped(self.weights), memory.write)
         wiring.connect(m, fetch.indices, index_bits.words)
         wiring.connect(m, fetch.values, value_bits.words)
-        wiring.connect(m, fetch.headers, issue.headers)
         wiring.connect(m, walker.tiles, issue.tiles)
         m.d.comb += [
             memory.address.eq(fetch.memory_address),
@@ -106,16 +112,22 @@ class Core(wiring.Component):
             value_bits.restart.eq(self.start),
             value_bits.take.eq(issue.take & decoders.step.has_value),
             value_bits.align.eq(issue.align),
-            walker.start.eq(self.start),
+            walker.start.eq(self.start & ~striped),
             walker.layer.eq(self.front),
-            issue.start.eq(self.start),
+            issue.start.eq(self.start & ~striped),
             issue.enable.eq(self.enable),
             issue.loaded.eq(fetch.loaded),
             issue.n_rows.eq(fetch.n_rows),
             issue.available.eq((index_bits.available | ~fetch.has_indices) & value_bits.available),
-            self.idle.eq(issue.idle),
-            self.drained.eq(issue.drained),
-            self.activity.eq(issue.activity),
+            issue.headers.valid.eq(fetch.headers.valid & ~striped),
+            issue.headers.payload.eq(fetch.headers.payload),
+            sums.headers.valid.eq(fetch.headers.valid & striped),
+            sums.headers.payload.eq(fetch.headers.payload),
+            fetch.headers.ready.eq(Mux(striped, sums.headers.ready, issue.headers.ready)),
+            no_rows.eq(fetch.loaded & (fetch.n_rows == 0)),
+            self.idle.eq(Mux(striped, reader.idle & (sums.finished | no_rows), issue.idle)),
+            self.drained.eq(issue.drained & sums.drained),
+            self.activity.eq(Mux(striped, reader.activity, issue.activity)),
         ]
         m.d.comb += [
             decoders.layer.eq(self.front),
@@ -128,7 +140,7 @@ class Core(wiring.Component):
             index_bits.n_bits.eq(decoders.index_bits),
             value_bits.n_bits.eq(decoders.value_bits),
             issue.step.eq(decoders.step),
-            self.nonzero.eq(decoders.weight != 0),
+            self.nonzero.eq((decoders.weight != 0) | lanes.nonzero),
         ]
 
         # Issue to accumulators: fixed delays, nothing waits.
@@ -141,8 +153,11 @@ class Core(wiring.Component):
             addresses.row_base.eq(issue.row_base),
             addresses.position.eq(issue.position),
             issue.hold.eq(self.peek.valid),
-            self.peek.ready.eq(~addresses.valid),
-            banks.address.eq(Mux(addresses.valid, addresses.address, self.peek.payload)),
+            reader.hold.eq(self.peek.valid),
+            self.peek.ready.eq(~addresses.valid & ~reader.valid),
+            banks.address.eq(
+                Mux(addresses.valid, addresses.address, Mux(reader.valid, reader.address, self.peek.payload))
+            ),
             banks.write.eq(self.banks),
             macs.vector.eq(banks.vector),
             macs.max.eq(self.back.max),
@@ -158,6 +173,33 @@ class Core(wiring.Component):
             self.peeked_valid.eq(delayed(m, self.peek.valid & self.peek.ready, banks.latency, reset_less=False)),
         ]
 
+        # A striped layer: from the banks to the lanes, each with its own terms, and to sums of all lanes.
+        def from_banks(value):
+            return delayed(m, value, banks.latency, reset_less=False)
+
+        m.d.comb += [
+            reader.start.eq(self.start & striped),
+            reader.enable.eq(self.enable),
+            reader.throttle.eq(sums.throttle),
+            reader.loaded.eq(fetch.loaded),
+            reader.n_rows.eq(fetch.n_rows),
+            reader.layer.eq(self.front),
+            lanes.vector.eq(banks.vector),
+            lanes.load.eq(from_banks(reader.valid & ~reader.is_slot)),
+            lanes.slot.eq(from_banks(reader.valid & reader.is_slot)),
+            lanes.index.eq(from_banks(reader.index)),
+            lanes.first_slot.eq(from_banks(reader.first_slot)),
+            lanes.pairs.eq(self.front.pairs),
+            lanes.row_length.eq(self.front.n_channels),
+            macs.striped.eq(self.back.striped),
+            macs.lane_terms.eq(lanes.terms),
+            macs.lane_valid.eq(lanes.valid),
+            sums.start.eq(self.start & striped),
+            sums.shares.eq(macs.accumulators),
+            sums.done.eq(macs.lanes_done),
+            sums.layer.eq(self.back),
+        ]
+
         # Accumulators to results.
         m.d.comb += [
             contexts.w_en.eq(issue.contexts.valid),
@@ -171,5 +213,8 @@ class Core(wiring.Component):
             drain.done.eq(macs.done),
             issue.result_taken.eq(drain.taken),
         ]
-        wiring.connect(m, drain.results, wiring.flipped(self.results))
+        with m.If(self.back.striped):
+            wiring.connect(m, sums.results, wiring.flipped(self.results))
+        with m.Else():
+            wiring.connect(m, drain.results, wiring.flipped(self.results))
         return m

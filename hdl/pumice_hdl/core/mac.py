@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
 from ..pipeline import delayed
+from .stripe_lanes import LANE_TERM_LAYOUT
 
 LOWEST = -128  # of the maximum over no term
 
@@ -27,10 +28,17 @@ class MacArray(wiring.Component):
         There is a term; it begins, ends its row.
     max : In(1)
         Maximum instead of sum; goes with the term.
+    striped : In(1)
+        The lanes take ``lane_terms`` while ``lane_valid``, each its own, and nothing else; must hold while terms are
+        under way.
+    lane_terms : In(ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes)), lane_valid : In(1)
+        Terms of a striped layer.
     accumulators : Out(ArrayLayout(signed(32), config.n_lanes))
         Result of the row whose last term was given ``latency`` cycles ago, in the cycle of ``done`` only.
     done : Out(1)
         ``accumulators`` holds a finished row.
+    lanes_done : Out(config.n_lanes)
+        Lanes whose accumulator holds their share of a row of a striped layer.
 
     Attributes
     ----------
@@ -50,8 +58,12 @@ class MacArray(wiring.Component):
                 "first": In(1),
                 "last": In(1),
                 "max": In(1),
+                "striped": In(1),
+                "lane_terms": In(data.ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes)),
+                "lane_valid": In(1),
                 "accumulators": Out(data.ArrayLayout(signed(32), config.n_lanes)),
                 "done": Out(1),
+                "lanes_done": Out(config.n_lanes),
             }
         )
 
@@ -59,22 +71,31 @@ class MacArray(wiring.Component):
         m = Module()
         nothing = Signal()  # the term does not take part in the maximum
         weight = Signal(signed(8), reset_less=True)
-        m.d.comb += nothing.eq(self.max & (self.weight == 0))
-        m.d.sync += weight.eq(Mux(self.max, 1, self.weight))
-        restart = delayed(m, self.first | self.max, 3)  # what P held is dropped
-        enable = delayed(m, self.valid, 3)
+        m.d.comb += [nothing.eq(self.max & (self.weight == 0)), weight.eq(Mux(self.max, 1, self.weight))]
+        valid = Mux(self.striped, self.lane_valid, self.valid)
+        enable = delayed(m, valid, 3)
         m.d.comb += self.done.eq(delayed(m, self.valid & self.last, self.latency, reset_less=False))
         for lane in range(self.config.n_lanes):
+            term = self.lane_terms[lane]
             x = self.vector[lane].as_signed()
             operand = Signal(signed(8), reset_less=True)
-            with m.If(self.valid & ~nothing & (~self.max | self.first | (x > operand))):
+            with m.If(self.striped):
+                m.d.sync += operand.eq(term.x)
+            with m.Elif(self.valid & ~nothing & (~self.max | self.first | (x > operand))):
                 m.d.sync += operand.eq(x)
-            with m.If(self.valid & nothing & self.first):
+            with m.Elif(self.valid & nothing & self.first):
                 m.d.sync += operand.eq(LOWEST)
             product = Signal(signed(16), reset_less=True)
             accumulator = Signal(signed(32), reset_less=True)
-            m.d.sync += product.eq(delayed(m, operand, 1) * delayed(m, weight, 1))
+            lane_weight = delayed(m, Mux(self.striped, term.weight, weight), 2)
+            m.d.sync += product.eq(delayed(m, operand, 1) * lane_weight)
+            # What P held is dropped.
+            restart = delayed(m, Mux(self.striped, term.first, self.first | self.max), 3)
             with m.If(enable):
                 m.d.sync += accumulator.eq(Mux(restart, 0, accumulator) + product)
-            m.d.comb += self.accumulators[lane].eq(accumulator)
+            share_done = self.striped & self.lane_valid & term.last
+            m.d.comb += [
+                self.accumulators[lane].eq(accumulator),
+                self.lanes_done[lane].eq(delayed(m, share_done, self.latency, reset_less=False)),
+            ]
         return m

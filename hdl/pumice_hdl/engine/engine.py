@@ -1,6 +1,6 @@
 """The engine: cores, the write bus they share, and the control of layers."""
 
-from amaranth import Module
+from amaranth import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -72,6 +72,7 @@ class Engine(wiring.Component):
                 core.start.eq(sequencer.start),
                 core.enable.eq(sequencer.enable),
                 core.banks.eq(write_bus.banks),
+                core.banks.enable.eq(Mux(write_bus.cores[i], write_bus.banks.enable, 0)),
                 core.weights.enable.eq(self.memories.weight_writes.valid & (self.memories.weight_writes.p.core == i)),
                 core.weights.address.eq(self.memories.weight_writes.p.address),
                 core.weights.data.eq(self.memories.weight_writes.p.data),

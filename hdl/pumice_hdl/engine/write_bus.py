@@ -34,6 +34,8 @@ class WriteBus(wiring.Component):
         Back descriptor: must hold from the cycle after ``go`` until ``idle``.
     banks : Out(bank_write_layout(config))
         For `ActivationBanks.write`; ``enable`` is 0 in a cycle without a write.
+    cores : Out(config.n_cores)
+        The cores whose banks are written: all but for the DMA's writes to one core.
     idle : Out(1)
         Nothing waits at an input and nothing is under way: every write is seen by a read of this cycle. Low from the
         cycle after ``go`` while gaps are being filled.
@@ -55,6 +57,7 @@ class WriteBus(wiring.Component):
                 "go": In(1),
                 "layer": In(LAYER_LAYOUT),
                 "banks": Out(bank_write_layout(config)),
+                "cores": Out(config.n_cores),
                 "idle": Out(1),
             }
         )
@@ -89,12 +92,14 @@ class WriteBus(wiring.Component):
             gaps.writes.ready.eq(take_gap),
         ]
         write = Signal(vector_write_layout(self.config), reset_less=True)
+        cores = Signal(self.config.n_cores, reset_less=True)
         with m.If(take_gap):
             m.d.sync += write.eq(gaps.writes.payload)
         with m.Elif(take_dma):
             m.d.sync += write.eq(dma_write)
         with m.Else():
             m.d.sync += write.eq(store.writes.payload)
+        m.d.sync += cores.eq(Mux(take_dma & ~take_gap, self.activation_writes.payload.cores, ~0))
         under_way = Signal(self.latency)  # one bit a stage
         m.d.sync += under_way.eq(Cat(take_store | take_dma | take_gap, under_way))
 
@@ -122,7 +127,7 @@ class WriteBus(wiring.Component):
         far_row = delayed(m, (row + self.layer.phase_vectors)[: len(row)], 1)
         far_next = delayed(m, (far_row + 1)[: len(row)], rotator.latency - 1)
         far_row = delayed(m, far_row, rotator.latency - 1)
-        m.d.comb += rotator.amount.eq(-first_bank)
+        m.d.comb += [rotator.amount.eq(-first_bank), self.cores.eq(delayed(m, cores, rotator.latency))]
         for b, slot in enumerate(rotator.rotated):
             m.d.comb += [
                 self.banks.data[b].eq(slot[:8]),

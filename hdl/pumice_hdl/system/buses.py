@@ -58,8 +58,11 @@ LOG_WRITE_LAYOUT = data.StructLayout({"address": 17, "data": 64})
 
 
 def activation_write_layout(config: EngineConfig) -> data.StructLayout:
-    """Eight bytes (lowest address first) for byte ``address`` (a multiple of 8) of every core's activation memory."""
-    return data.StructLayout({"address": config.address_bits, "data": 64})
+    """Eight bytes (lowest address first) for byte ``address``, a multiple of 8, of activation memory.
+
+    ``cores``: a bit for each core whose banks are written.
+    """
+    return data.StructLayout({"address": config.address_bits, "data": 64, "cores": config.n_cores})
 
 
 def weight_write_layout(config: EngineConfig) -> data.StructLayout:

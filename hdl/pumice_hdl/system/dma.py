@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.descriptor import SPACE_ACTIVATIONS, SPACE_CPU_RAM, SPACE_WEIGHTS, TRANSFER
+from pumice.spec.descriptor import SPACE_ACTIVATIONS, SPACE_BANKS, SPACE_CPU_RAM, SPACE_WEIGHTS, TRANSFER
 from pumice.spec.registers import FAULT_CODES
 
 from ..layouts import word_layout
@@ -160,6 +160,7 @@ class Dma(wiring.Component):
             SPACE_ACTIVATIONS: self.config.activation_bytes,
             SPACE_WEIGHTS: self.config.weight_depth * WORD_BYTES,
             SPACE_CPU_RAM: self.config.cpu_ram_bytes,
+            SPACE_BANKS: self.config.activation_bytes,
         }
         word_bits = (max(space_bytes.values()) // WORD_BYTES).bit_length()
         m.submodules.block = block = RegisterBlock("dma")
@@ -220,7 +221,7 @@ class Dma(wiring.Component):
                         ((front.local | front.offset | front.n_bytes)[:3] == 0)
                         & (front.n_bytes != 0)
                         & (front.core < self.config.n_cores)
-                        & ~(front.write & (front.space == SPACE_WEIGHTS))
+                        & ~(front.write & ((front.space == SPACE_WEIGHTS) | (front.space == SPACE_BANKS)))
                     ),
                 ]
                 m.next = "COMPARE"
@@ -268,12 +269,15 @@ class Dma(wiring.Component):
         m.submodules.arrived = arrived = SyncFIFO(width=65, depth=READ_BUFFER_BEATS)
         failed = arrived.r_data[64]
         deliver, accepted, received = Signal(), Signal(), Signal()
+        to_banks = Signal()  # of one core or of all
         m.d.comb += [
             arrived.w_data.eq(Cat(axi.rdata, axi.rresp[1])),
             arrived.w_en.eq(axi.rvalid),
             axi.rready.eq(arrived.w_rdy),
             deliver.eq(moving & ~running.write & arrived.r_rdy & ~failed & ~dropped),
-            engine.activation_writes.valid.eq(deliver & (running.space == SPACE_ACTIVATIONS)),
+            to_banks.eq((running.space == SPACE_ACTIVATIONS) | (running.space == SPACE_BANKS)),
+            engine.activation_writes.valid.eq(deliver & to_banks),
+            engine.activation_writes.p.cores.eq(Mux(running.space == SPACE_BANKS, 1 << running.core[:4], ~0)),
             engine.activation_writes.p.address.eq(Cat(C(0, 3), running.local)),
             engine.activation_writes.p.data.eq(arrived.r_data),
             engine.weight_writes.valid.eq(deliver & (running.space == SPACE_WEIGHTS)),
@@ -285,7 +289,7 @@ class Dma(wiring.Component):
             self.ram.address.eq(running.local),
         ]
         with m.Switch(running.space):
-            with m.Case(SPACE_ACTIVATIONS):
+            with m.Case(SPACE_ACTIVATIONS, SPACE_BANKS):
                 m.d.comb += accepted.eq(engine.activation_writes.ready)
             with m.Case(SPACE_WEIGHTS):
                 m.d.comb += accepted.eq(engine.weight_writes.ready)

@@ -3,6 +3,8 @@
 import zlib
 from dataclasses import astuple, dataclass
 
+from .stripes import MAX_VECTORS
+
 WEIGHT_WORD_BITS = 64  # weight memory, AXI data bus and DMA beats have one width
 
 
@@ -24,6 +26,8 @@ class EngineConfig:
         64-bit words of one core's weight memory.
     max_taps : int
         Entries of a core's tap table, 16..1024.
+    stripe_depth : int
+        Columns of a lane in a striped layer, a power of two, 16..128.
     cpu_ram_bytes : int
         Soft-core RAM: firmware, command lists, layer log; a power of two.
     clock_mhz : float
@@ -36,6 +40,7 @@ class EngineConfig:
     bank_depth: int
     weight_depth: int
     max_taps: int = 256
+    stripe_depth: int = 128
     cpu_ram_bytes: int = 32768
     clock_mhz: float = 120.0
 
@@ -44,7 +49,11 @@ class EngineConfig:
             raise ValueError(f"n_cores must be in 1..16, not {self.n_cores}")
         if self.n_lanes not in (8, 16, 32, 64):
             raise ValueError(f"n_lanes must be 8, 16, 32 or 64, not {self.n_lanes}")
-        for name, low, high in (("bank_depth", 64, 1 << 15), ("cpu_ram_bytes", 16384, 1 << 20)):
+        for name, low, high in (
+            ("bank_depth", 64, 1 << 15),
+            ("stripe_depth", 16, MAX_VECTORS),
+            ("cpu_ram_bytes", 16384, 1 << 20),
+        ):
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two in {low}..{high}, not {value}")

@@ -31,6 +31,11 @@ Layer
     layout that a stride-2 reader needs, with ``phase_pitch = W * phase_vectors + W / 2``: even and odd columns of
     neighbouring positions then lie in different banks. Positions of a row are written in the order of ``q``: what
     lies beyond ``phase_stride`` columns is overwritten by the row below it in the plane.
+    Striped: a layer of one position whose weights are slots in the activation banks (`pumice.spec.stripes`) and whose
+    segment has neither taps nor streams. ``channel_pitch`` is the vector's byte address and ``n_channels`` its bank rows;
+    ``n_valid`` the slots' byte address (both multiples of W) and ``n_tiles`` their bank rows; ``n_store`` the number of
+    neighbouring rows of the row table, 1 to 8, whose results go in one write to the first one's ``out_address``.
+
     Gaps: before and after the planes, ``n_gaps`` runs of ``gap_bytes`` bytes at ``gap_start + j * gap_pitch`` are filled
     with the zero point while the layer runs.
 """
@@ -117,6 +122,8 @@ LAYER = Packed(
         Field("low", 11, 8, 8, True, "Lower clamp of the output (fused activation)."),
         Field("high", 11, 16, 8, True, "Upper clamp of the output."),
         Field("values", 11, 24, 4, False, "Number of the value coding (`pumice.spec.values`)."),
+        Field("striped", 11, 28, 1, False, "1: a striped layer; some fields mean something else, see above."),
+        Field("pairs", 11, 29, 1, False, "Striped: 1: slots come as pairs, 0: byte slots."),
     ),
     "One pass of the engine over one weight segment.",
 )
@@ -169,7 +176,7 @@ COMMAND = Packed(
 )
 
 # Where a transfer ends on the chip.
-SPACE_ACTIVATIONS, SPACE_WEIGHTS, SPACE_CPU_RAM = 0, 1, 2
+SPACE_ACTIVATIONS, SPACE_WEIGHTS, SPACE_CPU_RAM, SPACE_BANKS = 0, 1, 2, 3
 # Memory buffers that the host hands over; a transfer names one and never leaves it.
 BUFFER_IMAGE, BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_LOG = 0, 1, 2, 3
 BUFFERS = ("image", "input", "output", "log")
@@ -179,9 +186,9 @@ TRANSFER = Packed(
     4,
     (
         Field("write", 0, 0, 1, False, "0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory."),
-        Field("space", 0, 1, 2, False, "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM."),
+        Field("space", 0, 1, 2, False, "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core."),
         Field("buffer", 0, 3, 2, False, "0 image, 1 input, 2 output, 3 log."),
-        Field("core", 0, 8, 8, False, "Core whose weight memory is written."),
+        Field("core", 0, 8, 8, False, "Core whose weight memory or banks are written."),
         Field("local", 1, 0, 32, False, "Byte address on the chip, a multiple of 8."),
         Field("offset", 2, 0, 32, False, "Byte offset in the buffer, a multiple of 8."),
         Field("n_bytes", 3, 0, 32, False, "Length, a multiple of 8, at least 8."),

@@ -1,0 +1,160 @@
+"""Row sums: adds up the lanes' shares of the rows of a striped layer and requantises the sums."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from pumice.spec.config import EngineConfig
+from pumice.spec.stripes import QUEUE_ROWS, SHARE_BITS, THROTTLE_ROWS
+
+from ..layouts import LAYER_LAYOUT, ROW_LAYOUT, row_result_layout
+from ..pipeline import delayed
+from .requantise import Requantiser
+
+MAX_ROWS = 32
+"""Rows between their lanes' queues and the write bus."""
+
+PACKED_ROWS = 8
+"""Rows that go to the banks in one write, at most."""
+
+
+class RowSums(wiring.Component):
+    """A queue of row shares for each lane, an adder tree, one requantiser: a row a cycle if headers keep up.
+
+    A row is summed up once every lane has its share. Shares are signed ``SHARE_BITS`` wide, sums wrap at 32 bits.
+
+    Members
+    -------
+    shares : In(ArrayLayout(signed(32), config.n_lanes)), done : In(config.n_lanes)
+        A lane's share of its next row, in a cycle with its bit of ``done``.
+    throttle : Out(1)
+        A lane's queue holds ``THROTTLE_ROWS`` or more; it has room for those that are under way.
+    start : In(1)
+        A striped layer begins: no header is left from earlier ones.
+    headers : In(stream of ROW_LAYOUT)
+        Row table of the core.
+    layer : In(LAYER_LAYOUT)
+        Descriptor of the running layer: ``n_store`` (rows in a write), ``zero_point, low, high`` are used.
+    results : Out(stream of row_result_layout(config))
+        ``n_store`` rows in lanes 0 and up; ``out_address`` is that of the first one.
+    finished : Out(1)
+        The row table's last row has been summed up (or nothing has begun).
+    drained : Out(1)
+        Every row summed up so far has left.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "shares": In(data.ArrayLayout(signed(32), config.n_lanes)),
+                "done": In(config.n_lanes),
+                "throttle": Out(1),
+                "start": In(1),
+                "headers": In(stream.Signature(ROW_LAYOUT)),
+                "layer": In(LAYER_LAYOUT),
+                "results": Out(stream.Signature(row_result_layout(config))),
+                "finished": Out(1, init=1),
+                "drained": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        n_lanes = self.config.n_lanes
+        pop = Signal()
+        taken = Signal(range(2 * QUEUE_ROWS))  # rows, modulo twice the queue's length
+        shares, waiting, full = [], Signal(n_lanes), Signal(n_lanes)
+        m.d.sync += taken.eq(taken + pop)
+        for lane in range(n_lanes):
+            m.submodules[f"queue{lane}"] = queue = Memory(
+                shape=signed(SHARE_BITS), depth=QUEUE_ROWS, init=[], attrs={"ram_style": "distributed"}
+            )
+            write, read = queue.write_port(), queue.read_port(domain="comb")
+            put = Signal(range(2 * QUEUE_ROWS), name=f"put{lane}")
+            n_waiting = Signal(range(2 * QUEUE_ROWS), name=f"n_waiting{lane}")
+            m.d.sync += put.eq(put + self.done[lane])
+            m.d.comb += [
+                write.en.eq(self.done[lane]),
+                write.addr.eq(put[: len(write.addr)]),
+                write.data.eq(self.shares[lane]),
+                read.addr.eq(taken[: len(read.addr)]),
+                waiting[lane].eq(put != taken),
+                n_waiting.eq(put - taken),
+                full[lane].eq(n_waiting >= THROTTLE_ROWS),
+            ]
+            shares.append(read.data)
+        m.d.sync += self.throttle.eq(full.any())
+
+        # A row goes when all of it is there, with its header, and there is room for its result.
+        outstanding = Signal(range(MAX_ROWS + 1))
+        header = self.headers.payload
+        m.d.comb += [
+            pop.eq(waiting.all() & self.headers.valid & (outstanding != MAX_ROWS) & ~self.finished),
+            self.headers.ready.eq(pop),
+        ]
+        with m.If(pop & header.last):
+            m.d.sync += self.finished.eq(1)
+        with m.If(self.start):
+            m.d.sync += self.finished.eq(0)
+
+        sums = [delayed(m, share, 1) for share in shares]
+        n_levels = 1
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=True)
+            sums = [delayed(m, (a + b)[: min(32, SHARE_BITS + n_levels)].as_signed(), 1) for a, b in pairs]
+            n_levels += 1
+        m.submodules.requantiser = unit = Requantiser()
+        m.d.comb += [
+            unit.accumulator.eq(sums[0]),
+            *(getattr(unit, n).eq(delayed(m, header[n], n_levels)) for n in ("bias", "multiplier", "shift")),
+            *(getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")),
+        ]
+
+        # Results of neighbouring rows share a write.
+        latency = n_levels + unit.latency
+        arrives = delayed(m, pop, latency, reset_less=False)
+        is_last = delayed(m, header.last, latency)
+        address = delayed(m, header.out_address[: self.config.address_bits], latency)
+        n_packed = Signal(range(PACKED_ROWS + 1))
+        packed = Signal(data.ArrayLayout(8, PACKED_ROWS), reset_less=True)
+        first_address = Signal(self.config.address_bits, reset_less=True)
+        complete = Signal()
+        m.d.sync += complete.eq(0)
+        with m.If(arrives):
+            fresh = (n_packed == 0) | complete
+            count = Mux(complete, 0, n_packed)
+            m.d.sync += [
+                packed[count[:3]].eq(unit.activation),
+                n_packed.eq(count + 1),
+                complete.eq(is_last | (count + 1 == self.layer.n_store[:4])),
+            ]
+            with m.If(fresh):
+                m.d.sync += first_address.eq(address)
+        with m.Elif(complete):
+            m.d.sync += n_packed.eq(0)
+
+        entry = data.StructLayout(
+            {"data": 8 * PACKED_ROWS, "address": self.config.address_bits, "n_rows": range(PACKED_ROWS + 1)}
+        )
+        m.submodules.queue = queue = SyncFIFO(width=entry.size, depth=MAX_ROWS)
+        w, r = data.View(entry, queue.w_data), data.View(entry, queue.r_data)
+        result = self.results.payload
+        leaves = Signal()
+        m.d.comb += [
+            w.data.eq(packed),
+            w.address.eq(first_address),
+            w.n_rows.eq(n_packed),
+            queue.w_en.eq(complete),
+            self.results.valid.eq(queue.r_rdy),
+            leaves.eq(self.results.valid & self.results.ready),
+            queue.r_en.eq(leaves),
+            Cat(result.data[:PACKED_ROWS]).eq(r.data),
+            result.out_address.eq(r.address),
+            result.tile.n_store.eq(r.n_rows),
+            result.tile.valid.eq(~0),
+            self.drained.eq(outstanding == 0),
+        ]
+        m.d.sync += outstanding.eq(outstanding + pop - Mux(leaves, r.n_rows, 0))
+        return m

@@ -1,0 +1,95 @@
+"""Slots of striped layers: fully connected layers of one sample on all lanes.
+
+Column ``c`` of the layer, the byte at ``vector address + c`` in activation memory, belongs to lane ``c % W`` of every
+core; a lane holds its columns, one from each bank row of the vector, and adds up its share of every row of its core.
+The core adds up the shares. Slots lie in the activation banks, a byte for each lane in a bank row, and all lanes of a
+core read theirs in the same cycle.
+
+Byte slots
+    The weight of the lane's next column, zeros included; a row is ``n_vectors`` of them.
+Pairs
+    First ``advance | last << 7``, then the weight. ``advance`` (0..127) moves on from the row's last column, or from
+    the lane's first column at the start of a row; ``last`` ends the lane's share of the row. A share without weights
+    is one pair of weight 0. No lane runs ahead of another by more than ``LEAD_ROWS`` rows, which the encoder sees to
+    with pairs that neither advance nor weigh nor end a row.
+"""
+
+import numpy as np
+
+SHARE_BITS = 24
+"""Signed bits of a lane's share of a row; see `MAX_VECTORS`."""
+
+MAX_VECTORS = 128
+"""Columns of a lane: 128 products of int8 are at most 2**21, and an advance has seven bits."""
+
+QUEUE_ROWS = 32
+"""Row shares that a lane can hold."""
+THROTTLE_ROWS = 16
+"""Reading pauses while a lane holds as many; 16 more can be under way."""
+LEAD_ROWS = 12
+"""Rows that a lane may be ahead of the slowest one; below `THROTTLE_ROWS`, so that pausing never waits for ever."""
+
+
+def byte_slots(rows: np.ndarray) -> np.ndarray:
+    """Slots of rows, int8 (rows, vectors, lanes): uint8, (slots, lanes)."""
+    return rows.reshape(-1, rows.shape[2]).view(np.uint8)
+
+
+def pair_slots(rows: np.ndarray) -> np.ndarray:
+    """Slots of rows, int8 (rows, vectors, lanes), in pairs: uint8, (2 * pairs, lanes)."""
+    n_rows, _, n_lanes = rows.shape
+    queues = [[_share(rows[m, :, lane]) for m in range(n_rows)] for lane in range(n_lanes)]
+    row, place = np.zeros(n_lanes, int), np.zeros(n_lanes, int)
+    slots = []
+    while (row < n_rows).any():
+        slowest = row.min()
+        first, second = np.zeros(n_lanes, np.uint8), np.zeros(n_lanes, np.uint8)
+        for lane in np.flatnonzero((row < n_rows) & (row - slowest < LEAD_ROWS)):
+            share = queues[lane][row[lane]]
+            advance, weight = share[place[lane]]
+            place[lane] += 1
+            is_last = place[lane] == len(share)
+            first[lane], second[lane] = advance | is_last << 7, weight
+            if is_last:
+                row[lane] += 1
+                place[lane] = 0
+        slots += [first, second]
+    return np.array(slots, np.uint8).reshape(-1, n_lanes)
+
+
+def _share(column: np.ndarray) -> list[tuple[int, int]]:
+    places = np.flatnonzero(column)
+    if not len(places):
+        return [(0, 0)]
+    advances = np.diff(places, prepend=0)
+    return [(int(a), int(w) & 0xFF) for a, w in zip(advances, column[places], strict=True)]
+
+
+def decode_byte_slots(slots: np.ndarray, n_vectors: int) -> np.ndarray:
+    """Inverse of `byte_slots`."""
+    return slots.view(np.int8).reshape(-1, n_vectors, slots.shape[1])
+
+
+def decode_pair_slots(slots: np.ndarray, n_rows: int, n_vectors: int) -> np.ndarray:
+    """Inverse of `pair_slots`.
+
+    Raises
+    ------
+    ValueError
+        A lane does not end with its last row, or leaves its columns.
+    """
+    n_lanes = slots.shape[1]
+    rows = np.zeros((n_rows, n_vectors, n_lanes), np.int8)
+    for lane in range(n_lanes):
+        row, place = 0, 0
+        for first, second in slots[:, lane].reshape(-1, 2).tolist():
+            place += first & 127
+            if second:
+                if row >= n_rows or place >= n_vectors:
+                    raise ValueError(f"a slot of lane {lane} stands for row {row}, column {place}")
+                rows[row, place, lane] = np.uint8(second).view(np.int8)
+            if first >> 7:
+                row, place = row + 1, 0
+        if row != n_rows:
+            raise ValueError(f"the slots of lane {lane} end {row} rows, not {n_rows}")
+    return rows
