@@ -100,6 +100,7 @@
 #define PUMICE_SPACE_ACTIVATIONS 0x0u
 #define PUMICE_SPACE_WEIGHTS 0x1u
 #define PUMICE_SPACE_CPU_RAM 0x2u
+#define PUMICE_SPACE_BANKS 0x3u
 #define PUMICE_BUFFER_IMAGE 0x0u
 #define PUMICE_BUFFER_INPUT 0x1u
 #define PUMICE_BUFFER_OUTPUT 0x2u
@@ -168,13 +169,13 @@
 #define PUMICE_TRANSFER_WRITE_MASK 0x1u  // 0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory.
 #define PUMICE_TRANSFER_SPACE_WORD 0u
 #define PUMICE_TRANSFER_SPACE_LSB 1u
-#define PUMICE_TRANSFER_SPACE_MASK 0x6u  // 0 activations (all cores), 1 weight memory of one core, 2 CPU RAM.
+#define PUMICE_TRANSFER_SPACE_MASK 0x6u  // 0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core.
 #define PUMICE_TRANSFER_BUFFER_WORD 0u
 #define PUMICE_TRANSFER_BUFFER_LSB 3u
 #define PUMICE_TRANSFER_BUFFER_MASK 0x18u  // 0 image, 1 input, 2 output, 3 log.
 #define PUMICE_TRANSFER_CORE_WORD 0u
 #define PUMICE_TRANSFER_CORE_LSB 8u
-#define PUMICE_TRANSFER_CORE_MASK 0xFF00u  // Core whose weight memory is written.
+#define PUMICE_TRANSFER_CORE_MASK 0xFF00u  // Core whose weight memory or banks are written.
 #define PUMICE_TRANSFER_LOCAL_WORD 1u
 #define PUMICE_TRANSFER_LOCAL_LSB 0u
 #define PUMICE_TRANSFER_LOCAL_MASK 0xFFFFFFFFu  // Byte address on the chip, a multiple of 8.
@@ -262,3 +263,9 @@
 #define PUMICE_LAYER_VALUES_WORD 11u
 #define PUMICE_LAYER_VALUES_LSB 24u
 #define PUMICE_LAYER_VALUES_MASK 0xF000000u  // Number of the value coding (`pumice.spec.values`).
+#define PUMICE_LAYER_STRIPED_WORD 11u
+#define PUMICE_LAYER_STRIPED_LSB 28u
+#define PUMICE_LAYER_STRIPED_MASK 0x10000000u  // 1: a striped layer; some fields mean something else, see above.
+#define PUMICE_LAYER_PAIRS_WORD 11u
+#define PUMICE_LAYER_PAIRS_LSB 29u
+#define PUMICE_LAYER_PAIRS_MASK 0x20000000u  // Striped: 1: slots come as pairs, 0: byte slots.

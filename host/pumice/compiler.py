@@ -17,7 +17,8 @@ from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
-from .passes.weights import WORD_BYTES, LayerPass, place_weights
+from .passes.stripes import StripedLayer, stripe
+from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
 from .planes import Planes
 from .spec.coding import CodingRequest
 from .spec.config import EngineConfig
@@ -116,10 +117,18 @@ def _encode_all(
     operations: list[Operation], plan: Plan, named: dict[str, CodingRequest], default: CodingRequest | None
 ) -> tuple[list[EncodedLayer], list[LayerPass], int]:
     """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
+    n_lanes = plan.config.n_lanes
+    end = peak_bytes(plan.addresses, plan.planes)
+    free = range(-(-end // n_lanes) * n_lanes, plan.config.activation_bytes)
 
     def encode_all(**options: float) -> tuple[list[EncodedLayer], list[LayerPass], int]:
         layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
-        return layers, *place_weights(layers, plan.config)
+        striped = stripe(layers, plan, free) if default is None and not named else layers
+        passes, n_resident_words = place_weights(striped, plan.config)
+        placed = place_slots(passes, free)
+        if placed is None:  # cut into parts, a layer's slots may take a little more
+            striped, (placed, n_resident_words) = layers, place_weights(layers, plan.config)
+        return striped, placed, n_resident_words
 
     def n_cycles(passes: list[LayerPass]) -> int:
         streamed = sum(len(segment) for p in passes if p.streamed for segment in p.segments) // WORD_BYTES
@@ -165,6 +174,9 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
     tiles = count_tiles(operation, output, plan.config)
     n_nonzeros = int(operation.n_terms.sum())
     n_macs = n_nonzeros * height * width
+    n_steps = tiles * sum(max(1, row.n_steps) for row in layer.rows)
+    if isinstance(layer, StripedLayer):
+        n_steps = sum(len(slots) for part in parts for slots in part.slots) // plan.config.n_lanes
     if operation.lane_sum:
         source = plan.planes[operation.inputs[0]]
         n_macs = n_nonzeros // n_vectors(source, plan.config) * source.shape[0] * source.shape[1]
@@ -180,10 +192,10 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "n_rows": len(layer.rows),
         "n_tiles": tiles,
         "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),
-        "steps": tiles * sum(max(1, row.n_steps) for row in layer.rows),
+        "steps": n_steps,
         "nonzero_macs": n_macs,
         "dense_macs": operation.dense_macs,
-        "weight_bytes": sum(len(segment) for part in parts for segment in part.segments),
+        "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
         "streamed": parts[0].streamed,
         "predicted_cycles": sum(predict_cycles(p, output, plan.config, is_first=p is passes[0]) for p in parts),
     }

@@ -91,6 +91,10 @@ class SegmentFetch(wiring.Component):
         Rows; up to one each two cycles.
     indices, values : Out(stream of 64 bits)
         Words of the index stream and the value stream; together up to one a cycle.
+    striped : In(1)
+        The segment is a striped layer's, from ``start`` on: it has no streams, and ``n_slots`` slots.
+    n_slots : Out(16)
+        Once ``loaded``.
     has_indices : Out(1)
         There is an index stream; valid while ``loaded``.
     loaded : Out(1)
@@ -114,7 +118,9 @@ class SegmentFetch(wiring.Component):
                 "headers": Out(stream.Signature(ROW_LAYOUT)),
                 "indices": Out(stream.Signature(WEIGHT_WORD_BITS)),
                 "values": Out(stream.Signature(WEIGHT_WORD_BITS)),
+                "striped": In(1),
                 "has_indices": Out(1),
+                "n_slots": Out(16),
                 "loaded": Out(1),
                 "n_rows": Out(16),
             }
@@ -155,19 +161,22 @@ class SegmentFetch(wiring.Component):
         cursor = Signal(range(depth))  # of preamble, taps, table and headers
         header_base = Signal(range(depth))
         header_last = Signal(range(depth))
-        index_words = _StreamCursor(m, "index", indices, request == Read.INDEX, preamble.n_index_words, depth)
+        n_index_words = Mux(self.striped, 0, preamble.n_index_words)
+        index_words = _StreamCursor(m, "index", indices, request == Read.INDEX, n_index_words, depth)
+        # A striped layer has no streams: the field counts its slots.
         value_words = _StreamCursor(m, "value", values, request == Read.VALUE, preamble.n_value_words, depth)
         # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
             header_last.eq(index_words.base - 1),
-            value_words.base.eq(index_words.base + preamble.n_index_words),
+            value_words.base.eq(index_words.base + n_index_words),
         ]
         values_turn = Signal()
 
         m.d.comb += [
             address.eq(cursor),
             self.n_rows.eq(preamble.n_rows),
-            self.has_indices.eq(preamble.n_index_words != 0),
+            self.has_indices.eq(n_index_words != 0),
+            self.n_slots.eq(preamble.n_index_words),
         ]
         with m.Switch(state):
             with m.Case(State.PREAMBLE):

@@ -1,7 +1,7 @@
 """Stripe reader: walks a striped layer's input vector and slots through the bank read port."""
 
 from amaranth import Module, Signal
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
@@ -23,10 +23,10 @@ class StripeReader(wiring.Component):
         Reads may go: the previous layer's results are in the banks; no read in this cycle.
     throttle : In(1)
         No slot is read in this cycle: row sums wait for the requantiser.
-    loaded, n_rows : In
-        From `SegmentFetch`: the preamble is read; rows of this core (0: nothing is read).
+    loaded, n_rows, n_slots : In
+        From `SegmentFetch`: the preamble is read; rows of this core (0: nothing is read) and slots.
     layer : In(LAYER_LAYOUT)
-        Front descriptor: ``n_channels, channel_pitch, n_tiles, n_valid`` are used while not ``idle``.
+        Front descriptor: ``n_channels, channel_pitch, n_valid`` are used while not ``idle``.
     address : Out(config.address_bits)
         Byte that lane 0 reads, while ``valid``; a multiple of ``n_lanes``.
     valid : Out(1)
@@ -49,6 +49,7 @@ class StripeReader(wiring.Component):
                 "throttle": In(1),
                 "loaded": In(1),
                 "n_rows": In(16),
+                "n_slots": In(16),
                 "layer": In(LAYER_LAYOUT),
                 "address": Out(config.address_bits),
                 "valid": Out(1),
@@ -92,7 +93,7 @@ class StripeReader(wiring.Component):
                     with m.If(left == 1):
                         m.d.sync += [
                             row.eq(self.layer.n_valid[lane_bits:]),
-                            left.eq(self.layer.n_tiles),
+                            left.eq(self.n_slots),
                             self.first_slot.eq(1),
                         ]
                         m.next = "SLOTS"

@@ -25,11 +25,13 @@ from ..spec.descriptor import (
     PREAMBLE,
     ROW,
     SPACE_ACTIVATIONS,
+    SPACE_BANKS,
     SPACE_WEIGHTS,
     TRANSFER,
 )
 from ..spec.formats import FORMATS_BY_CODE, BitReader
 from ..spec.numerics import requantise, wrap_int32
+from ..spec.stripes import decode_byte_slots, decode_pair_slots
 from ..spec.values import VALUE_CODINGS_BY_NUMBER
 
 
@@ -71,7 +73,9 @@ class Machine:
 
     def __init__(self, config: EngineConfig, rng: np.random.Generator):
         self.config, self.rng = config, rng
-        self.activations = rng.integers(-128, 128, config.activation_bytes).astype(np.int8)
+        shape = config.n_cores, config.activation_bytes
+        self.banks = rng.integers(-128, 128, shape).astype(np.int8)  # of each core
+        self.activations = self.banks[0]  # the part that is the same in all
         self.weights = rng.integers(0, 1 << 64, (config.n_cores, config.weight_depth), np.uint64)
         self.buffers: dict[str, bytearray] = {}
         self.log: list[dict[str, int]] = []
@@ -121,19 +125,21 @@ class Machine:
             raise DeviceError(f"unaligned, empty or foreign transfer: {transfer}")
         buffer = self.buffers[BUFFERS[transfer["buffer"]]]
         if transfer["space"] == SPACE_ACTIVATIONS:
-            memory = self.activations.view(np.uint8)
+            memory = self.banks.view(np.uint8)
+        elif transfer["space"] == SPACE_BANKS and not transfer["write"] and transfer["core"] < self.config.n_cores:
+            memory = self.banks[transfer["core"] : transfer["core"] + 1].view(np.uint8)
         elif transfer["space"] == SPACE_WEIGHTS and not transfer["write"] and transfer["core"] < self.config.n_cores:
-            memory = self.weights[transfer["core"]].view(np.uint8)
+            memory = self.weights[transfer["core"] : transfer["core"] + 1].view(np.uint8)
         else:
             raise DeviceError(f"transfer of a place that it cannot reach: {transfer}")
-        if offset + n_bytes > len(buffer) or local + n_bytes > len(memory):
+        if offset + n_bytes > len(buffer) or local + n_bytes > memory.shape[1]:
             raise DeviceError(
-                f"transfer leaves its buffer of {len(buffer)} or memory of {len(memory)} bytes: {transfer}"
+                f"transfer leaves its buffer of {len(buffer)} or memory of {memory.shape[1]} bytes: {transfer}"
             )
         if transfer["write"]:
-            buffer[offset : offset + n_bytes] = memory[local : local + n_bytes].tobytes()
+            buffer[offset : offset + n_bytes] = memory[0, local : local + n_bytes].tobytes()
         else:
-            memory[local : local + n_bytes] = np.frombuffer(buffer, np.uint8, n_bytes, offset)
+            memory[:, local : local + n_bytes] = np.frombuffer(buffer, np.uint8, n_bytes, offset)
 
     def _layer(self, layer: dict[str, int]) -> None:
         for j in range(layer["n_gaps"]):
@@ -141,7 +147,10 @@ class Machine:
                 layer["gap_start"] + j * layer["gap_pitch"] + np.arange(layer["gap_bytes"]), layer["zero_point"]
             )
         entry = {"tag": layer["tag"], "steps": 0, "nonzeros": 0}
-        for memory in self.weights:
+        for core, memory in enumerate(self.weights):
+            if layer["striped"]:
+                self._striped(layer, core, entry)
+                continue
             for row, positions, taps, weights in _read_segment(memory, layer):
                 self._run_row(layer, row, positions, taps, weights)
                 entry["steps"] += layer["n_tiles"] * max(1, len(weights))
@@ -179,11 +188,38 @@ class Machine:
         written = lanes < layer["n_store"]
         self._store(row["out_address"] + place[written], results[written])
 
+    def _striped(self, layer: dict[str, int], core: int, entry: dict[str, int]) -> None:
+        """A core's rows of a striped layer."""
+        n_lanes, banks = self.config.n_lanes, self.banks[core].reshape(-1, self.config.n_lanes)
+        preamble, headers, _ = _read_rows(self.weights[core], layer)
+        if not headers:
+            return
+        first, n_slots = layer["n_valid"] // n_lanes, preamble["n_index_words"]
+        slots = banks[first : first + n_slots].view(np.uint8)
+        first, n_vectors = layer["channel_pitch"] // n_lanes, layer["n_channels"]
+        vector = banks[(first + np.arange(n_vectors)) % len(banks)].astype(np.int64)
+        if len(slots) != n_slots or n_vectors > self.config.stripe_depth:
+            raise DeviceError(f"a striped layer leaves the banks or its lanes' columns: {layer}")
+        if layer["pairs"]:
+            rows = decode_pair_slots(slots, len(headers), n_vectors)
+        else:
+            rows = decode_byte_slots(slots, n_vectors)
+        totals = (rows * vector).sum(axis=(1, 2))
+        for i, (row, total) in enumerate(zip(headers, totals, strict=True)):
+            result = requantise(
+                total, row["bias"], row["multiplier"], row["shift"], layer["zero_point"], layer["low"], layer["high"]
+            )
+            place = i % layer["n_store"]
+            self._store(np.array([headers[i - place]["out_address"] + place]), result)
+        entry["steps"] += n_slots
+        weights = slots[1::2] if layer["pairs"] else slots
+        entry["nonzeros"] += int(np.count_nonzero(weights.any(axis=1)))
+
     def _load(self, addresses: np.ndarray) -> np.ndarray:
         return self.activations[addresses & (self.config.activation_bytes - 1)]
 
     def _store(self, addresses: np.ndarray, values: np.ndarray | int) -> None:
-        self.activations[addresses & (self.config.activation_bytes - 1)] = values
+        self.banks[:, addresses & (self.config.activation_bytes - 1)] = values
 
 
 class _Queue:
@@ -212,8 +248,8 @@ class _Queue:
             )
 
 
-def _read_segment(memory: np.ndarray, layer: dict[str, int]):
-    """Row headers with the positions and weights of their steps, and the tap table, from a core's weight memory."""
+def _read_rows(memory: np.ndarray, layer: dict[str, int]):
+    """Preamble, row headers, and what else a core's segment holds: taps, value table and a reader of what follows."""
 
     def words(n: int) -> np.ndarray:
         nonlocal place
@@ -225,12 +261,21 @@ def _read_segment(memory: np.ndarray, layer: dict[str, int]):
     place = layer["segment"]
     preamble = PREAMBLE.unpack(words(1))
     if preamble["n_rows"] == 0:
-        return
+        return preamble, [], None
     taps = words(-(-preamble["n_taps"] // 2)).view("<i4")[: preamble["n_taps"]].astype(np.int64)
     table = words(preamble["n_table_words"]).tobytes()
     headers = [ROW.unpack(words(ROW.n_words)) for _ in range(preamble["n_rows"])]
     if [header["last"] for header in headers] != [0] * (len(headers) - 1) + [1]:
         raise DeviceError(f"the row table at word {layer['segment']} is not closed by its last row")
+    return preamble, headers, (taps, table, words)
+
+
+def _read_segment(memory: np.ndarray, layer: dict[str, int]):
+    """Row headers with the positions and weights of their steps, and the tap table, from a core's weight memory."""
+    preamble, headers, rest = _read_rows(memory, layer)
+    if rest is None:
+        return
+    taps, table, words = rest
     streams = [BitReader(words(preamble[name]).tobytes()) for name in ("n_index_words", "n_value_words")]
     values = VALUE_CODINGS_BY_NUMBER[layer["values"]].from_table(table)
     indices = FORMATS_BY_CODE[layer["format"]].from_parameter(layer["parameter"]).reader(layer["n_channels"])

@@ -9,7 +9,7 @@ from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from .operation import Operation
 
 if TYPE_CHECKING:
-    from .encode import EncodedRow
+    from .encode import EncodedLayer, EncodedRow
     from .weights import LayerPass
 
 MIN_ROW_CYCLES = 8
@@ -25,6 +25,10 @@ WRITE_CYCLES = 7
 """From a layer's start to its first gap write, and from its last write to its completion."""
 OVERLAP_CYCLES = 38
 """Of `DRAIN_CYCLES`, how many the next layer uses to fetch."""
+
+
+HEADER_CYCLES = 2
+"""To fetch a row's header: the least that a row of a striped layer takes."""
 
 
 def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig, *, is_first: bool) -> int:
@@ -44,6 +48,16 @@ def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig
     # Units add up 8 lanes each, and a tree their sums.
     lane_sum = operation.lane_sum * (MIN_ROW_CYCLES + config.n_requantisers.bit_length() - 1)
     return start + max(issue + lane_sum + DRAIN_CYCLES, write)
+
+
+def predict_striped(n_vectors: int, n_slots: int, n_rows: int) -> int:
+    """Cycles from a core's first read for a striped layer to its last row sum."""
+    return n_vectors + max(n_slots, HEADER_CYCLES * n_rows)
+
+
+def predict_issue(layer: "EncodedLayer", config: EngineConfig) -> int:
+    """About the cycles of a layer's steps in one tile, were it not striped."""
+    return sum(row.n_cycles for row in layer.rows) // config.n_cores
 
 
 def _issue_cycles(rows: "list[EncodedRow]", n_tiles: int) -> int:

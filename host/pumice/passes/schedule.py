@@ -20,12 +20,14 @@ from ..spec.descriptor import (
     OP_LAYER,
     OP_TRANSFER,
     SPACE_ACTIVATIONS,
+    SPACE_BANKS,
     SPACE_WEIGHTS,
     TRANSFER,
 )
 from ..spec.registers import COMMANDS_OFFSET
 from .cycles import count_tiles, n_stored
 from .plan import Plan
+from .stripes import StripedLayer
 from .weights import WORD_BYTES, LayerPass
 
 HEADER_BYTES = IMAGE_HEADER.n_words * 4
@@ -136,6 +138,17 @@ def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: i
                 offset=segments.put(resident),
                 n_bytes=len(resident),
             )
+    for p in passes:
+        for core, slots in enumerate(p.slots):
+            if slots:
+                commands.transfer(
+                    space=SPACE_BANKS,
+                    buffer=BUFFER_IMAGE,
+                    core=core,
+                    local=p.slot_address,
+                    offset=segments.put(slots),
+                    n_bytes=len(slots),
+                )
     return commands.end()
 
 
@@ -217,6 +230,17 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
         row_stride = max(row_stride, plan.config.n_lanes)
     has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
+    striped: dict[str, int] = {"striped": 0, "pairs": 0}
+    if isinstance(layer, StripedLayer):
+        striped = {
+            "striped": 1,
+            "pairs": layer.pairs,
+            "channel_pitch": layer.vector_address,
+            "n_channels": layer.n_vectors,
+            "n_valid": layer_pass.slot_address,
+            "n_store": layer.n_packed,
+            "n_tiles": 1,
+        }
     return {
         "format": layer.format.code,
         "parameter": layer.format.parameter,
@@ -242,5 +266,6 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "zero_point": output.zero_point,
         "low": operation.low,
         "high": operation.high,
+        **striped,
         "values": layer.values.number,
     }

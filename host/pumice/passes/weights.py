@@ -13,6 +13,7 @@ from ..spec.formats import BitWriter
 from .cycles import DRAIN_CYCLES
 from .deal import deal
 from .encode import BitString, EncodedLayer, EncodedRow
+from .stripes import StripedLayer
 
 WORD_BYTES = WEIGHT_WORD_BITS // 8
 
@@ -32,6 +33,10 @@ class LayerPass:
         Weight segment of each core.
     address : int
         Word address of the segments.
+    slots : list of bytes
+        Slots of each core of a striped layer.
+    slot_address : int
+        Byte address of the slots.
     streamed : bool
         Whether the segments are transferred in each run.
     """
@@ -41,7 +46,9 @@ class LayerPass:
     n_parts: int
     cores: list[list[EncodedRow]]
     segments: list[bytes]
+    slots: list[bytes]
     address: int = 0
+    slot_address: int = 0
     streamed: bool = False
 
     @property
@@ -100,22 +107,36 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
         groups = [layer.groups[i] for i in numbers]
         costs = [sum(row.n_cycles for row in group) for group in groups]
         cores = [[row for i in core for row in groups[i]] for core in deal(costs, config.n_cores)]
-        segments = [_segment(layer, core) for core in cores]
-        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, segments=segments))
+        slots = []
+        if isinstance(layer, StripedLayer):
+            slots = [layer.slots(core).tobytes() for core in cores]
+            segments = [_segment(layer, c, len(s) // config.n_lanes) for c, s in zip(cores, slots, strict=True)]
+        else:
+            segments = [_segment(layer, core) for core in cores]
+        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, segments=segments, slots=slots))
     return passes
 
 
-def _segment(layer: EncodedLayer, rows: list[EncodedRow]) -> bytes:
+def place_slots(passes: list[LayerPass], free: range) -> list[LayerPass] | None:
+    """Passes with the addresses of their slots, bytes of ``free``; none if they do not fit."""
+    placed, address = [], free.start
+    for p in passes:
+        placed.append(replace(p, slot_address=address) if p.slots else p)
+        address += max(map(len, p.slots), default=0)
+    return placed if address <= free.stop else None
+
+
+def _segment(layer: EncodedLayer, rows: list[EncodedRow], n_slots: int = 0) -> bytes:
     """Preamble, taps, value table, row table and streams of one core."""
     if not rows:
         return _word_bytes(PREAMBLE.pack(n_taps=0, n_rows=0, n_table_words=0, n_index_words=0, n_value_words=0))
     indices, values = (_stream(strings) for strings in zip(*((row.indices, row.values) for row in rows), strict=True))
-    value_table = layer.values.table
+    value_table = b"" if n_slots else layer.values.table
     words = PREAMBLE.pack(
         n_taps=len(layer.taps),
         n_rows=len(rows),
         n_table_words=len(value_table) // WORD_BYTES,
-        n_index_words=len(indices) // WORD_BYTES,
+        n_index_words=n_slots or len(indices) // WORD_BYTES,
         n_value_words=len(values) // WORD_BYTES,
     )
     taps = np.array(layer.taps, "<i4").tobytes()

@@ -33,8 +33,9 @@ Layer
     lies beyond ``phase_stride`` columns is overwritten by the row below it in the plane.
     Striped: a layer of one position whose weights are slots in the activation banks (`pumice.spec.stripes`) and whose
     segment has neither taps nor streams. ``channel_pitch`` is the vector's byte address and ``n_channels`` its bank rows;
-    ``n_valid`` the slots' byte address (both multiples of W) and ``n_tiles`` their bank rows; ``n_store`` the number of
-    neighbouring rows of the row table, 1 to 8, whose results go in one write to the first one's ``out_address``.
+    ``n_valid`` the slots' byte address (both multiples of W); ``n_store`` the number of neighbouring rows of the row
+    table, 1 to 8, whose results go in one write to the first one's ``out_address``. ``n_index_words`` of a core's
+    preamble counts its slots.
 
     Gaps: before and after the planes, ``n_gaps`` runs of ``gap_bytes`` bytes at ``gap_start + j * gap_pitch`` are filled
     with the zero point while the layer runs.
@@ -186,7 +187,14 @@ TRANSFER = Packed(
     4,
     (
         Field("write", 0, 0, 1, False, "0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory."),
-        Field("space", 0, 1, 2, False, "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core."),
+        Field(
+            "space",
+            0,
+            1,
+            2,
+            False,
+            "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core.",
+        ),
         Field("buffer", 0, 3, 2, False, "0 image, 1 input, 2 output, 3 log."),
         Field("core", 0, 8, 8, False, "Core whose weight memory or banks are written."),
         Field("local", 1, 0, 32, False, "Byte address on the chip, a multiple of 8."),
