@@ -29,6 +29,10 @@ OVERLAP_CYCLES = 38
 
 HEADER_CYCLES = 2
 """To fetch a row's header: the least that a row of a striped layer takes."""
+STRIPED_CYCLES = 35
+"""Of a striped layer besides its reads: banks, lanes, sum, requantiser, store."""
+FIRST_STRIPED_CYCLES = 10
+"""More in a run's first layer: the preamble."""
 
 
 def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig, *, is_first: bool) -> int:
@@ -37,6 +41,12 @@ def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig
     Cores issue, results and gaps share the write bus: the longer of the two counts.
     """
     operation = layer_pass.layer.operation
+    if layer_pass.slots:
+        reads = max(
+            predict_striped(layer_pass.n_vectors, len(slots) // config.n_lanes, len(rows))
+            for slots, rows in zip(layer_pass.slots, layer_pass.cores, strict=True)
+        )
+        return reads + STRIPED_CYCLES + FIRST_STRIPED_CYCLES * is_first
     n_tiles = count_tiles(operation, output, config)
     issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
     n_rows = sum(len(rows) for rows in layer_pass.cores)

@@ -57,6 +57,11 @@ class LayerPass:
         return max(len(segment) for segment in self.segments) // WORD_BYTES
 
     @property
+    def n_vectors(self) -> int:
+        """Bank rows of a striped layer's input; 0 for other layers."""
+        return self.layer.n_vectors if isinstance(self.layer, StripedLayer) else 0
+
+    @property
     def is_last_part(self) -> bool:
         """Whether the layer's output is complete after this pass."""
         return self.part == self.n_parts - 1
