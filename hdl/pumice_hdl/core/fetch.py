@@ -12,7 +12,7 @@ from pumice.spec.descriptor import PREAMBLE
 from ..layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout, word_layout
 from .weight_memory import WeightMemory
 
-N_HEADERS = 4  # a request a cycle, two a header, and five cycles from asking to room for the next
+N_HEADERS = 3  # two requests a header, and about five cycles from asking for one to room for the next
 N_WORDS = 8  # of a stream; five requests are under way at one word a cycle
 
 

@@ -17,7 +17,7 @@ MIN_ROW_CYCLES = 8
 
 ALIGN_CYCLES = 1
 """Between tiles; one more where a stream does not end with a whole word."""
-FETCH_CYCLES = 17
+FETCH_CYCLES = 19
 """From a layer's start to its first step, besides reading the tables."""
 DRAIN_CYCLES = 48
 """From a layer's last step to its completion."""

@@ -101,6 +101,8 @@ def is_possible(operation: Operation, plan: Plan) -> bool:
         and output.phases == (1, 1)
         and not operation.is_max
         and not operation.lane_sum
+        # Two weights for one value, as an addition may have, would be one column.
+        and len(set(operation.taps)) == len(operation.taps)
     )
 
 

@@ -175,7 +175,7 @@ async def rates(dut):
             if getattr(dut, f"{name}__valid").value:
                 seen.setdefault(name, cycle)
     n_words_before = -(-n_taps // 2) + n_table_words
-    assert seen == {"headers": 10 + n_words_before, "indices": 13 + n_words_before, "values": 14 + n_words_before}
+    assert seen == {"headers": 10 + n_words_before, "indices": 15 + n_words_before, "values": 16 + n_words_before}
     got = {"headers": [], "indices": [], "values": []}
     for cycle in range(800):
         readies = {"headers": cycle % 8 == 0, "indices": cycle % 8 < 3, "values": cycle % 8 >= 5}
