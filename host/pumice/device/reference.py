@@ -197,13 +197,15 @@ class Machine:
         first, n_slots = layer["n_valid"] // n_lanes, preamble["n_index_words"]
         slots = banks[first : first + n_slots].view(np.uint8)
         first, n_vectors = layer["channel_pitch"] // n_lanes, layer["n_channels"]
-        vector = banks[(first + np.arange(n_vectors)) % len(banks)].astype(np.int64)
+        places = (first + np.arange(n_vectors)) % len(banks) * n_lanes
+        vector = self._load(places[:, None] + np.arange(n_lanes)).astype(np.int64)
         if len(slots) != n_slots or n_vectors > self.config.stripe_depth:
             raise DeviceError(f"a striped layer leaves the banks or its lanes' columns: {layer}")
         if layer["pairs"]:
             rows = decode_pair_slots(slots, len(headers), n_vectors)
         else:
             rows = decode_byte_slots(slots, n_vectors)
+        self._count_striped(rows, n_slots // (1 + layer["pairs"]) * n_lanes)
         totals = (rows * vector).sum(axis=(1, 2))
         for i, (row, total) in enumerate(zip(headers, totals, strict=True)):
             result = requantise(
@@ -214,6 +216,9 @@ class Machine:
         entry["steps"] += n_slots
         weights = slots[1::2] if layer["pairs"] else slots
         entry["nonzeros"] += int(np.count_nonzero(weights.any(axis=1)))
+
+    def _count_striped(self, rows: np.ndarray, n_terms: int) -> None:
+        """For subclasses: rows (rows, vectors, lanes) that were multiplied with what `_load` gave, in ``n_terms``."""
 
     def _load(self, addresses: np.ndarray) -> np.ndarray:
         return self.activations[addresses & (self.config.activation_bytes - 1)]

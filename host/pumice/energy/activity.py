@@ -187,6 +187,15 @@ class _Counter(Machine):
         counts["filler_macs"] += int((max(1, len(weights)) - n_weights) * n_lanes)
         counts["requantised"] += n_lanes
 
+    def _count_striped(self, rows: np.ndarray, n_terms: int) -> None:
+        n_weights = np.count_nonzero(rows)
+        n_zero = np.count_nonzero(rows * self._read_zero)
+        counts = self.counts[-1]
+        counts["macs"] += int(n_weights - n_zero)
+        counts["zero_macs"] += int(n_zero)
+        counts["filler_macs"] += int(n_terms - n_weights)
+        counts["requantised"] += len(rows)
+
     def _load(self, addresses: np.ndarray) -> np.ndarray:
         self._read_zero = self.at_zero[addresses & (self.config.activation_bytes - 1)]
         return super()._load(addresses)
