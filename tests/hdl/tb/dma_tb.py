@@ -14,6 +14,7 @@ from pumice.spec.config import CONFIGS
 from pumice.spec.descriptor import (
     BUFFERS,
     SPACE_ACTIVATIONS,
+    SPACE_BANKS,
     SPACE_CPU_RAM,
     SPACE_WEIGHTS,
     TRANSFER,
@@ -33,8 +34,13 @@ SPACE_BYTES = {
     SPACE_ACTIVATIONS: CONFIG.activation_bytes,
     SPACE_WEIGHTS: CONFIG.weight_depth * 8,
     SPACE_CPU_RAM: CONFIG.cpu_ram_bytes,
+    SPACE_BANKS: CONFIG.activation_bytes,
 }
+PER_CORE = SPACE_WEIGHTS, SPACE_BANKS
+ALL_CORES = (1 << CONFIG.n_cores) - 1
 KINDS = [(0, SPACE_ACTIVATIONS), (0, SPACE_WEIGHTS), (0, SPACE_CPU_RAM), (1, SPACE_ACTIVATIONS), (1, SPACE_CPU_RAM)]
+if CONFIG.n_cores > 1:  # the banks of one core of one are all
+    KINDS.append((0, SPACE_BANKS))
 PERIOD_STEPS = PERIOD_NS * 1000  # a step is a picosecond
 test = partial(cocotb.test, timeout_time=400, timeout_unit="us")
 
@@ -92,7 +98,7 @@ class Bench:
         self.rngs = iter(rngs)
         self.memory = Memory(self.rng)
         self.chip = {
-            space: self.rng.integers(0, 256, n * (CONFIG.n_cores if space == SPACE_WEIGHTS else 1), dtype=np.uint8)
+            space: self.rng.integers(0, 256, n * (CONFIG.n_cores if space in PER_CORE else 1), dtype=np.uint8)
             for space, n in SPACE_BYTES.items()
         }
         self.registers = RegisterDriver(dut, "registers", "dma")
@@ -140,7 +146,11 @@ class Bench:
                 word = unpack(layout, item)
                 space = SPACE_ACTIVATIONS if name == "activation_writes" else SPACE_WEIGHTS
                 start = word.address
-                if space == SPACE_WEIGHTS:
+                if space == SPACE_ACTIVATIONS and word.cores != ALL_CORES:
+                    core = word.cores.bit_length() - 1
+                    assert word.cores == 1 << core, "one core or all"
+                    space, start = SPACE_BANKS, core * CONFIG.activation_bytes + word.address
+                elif space == SPACE_WEIGHTS:
                     start = (word.core * CONFIG.weight_depth + word.address) * 8
                 self.store(space, start, word.data)
 
@@ -223,7 +233,7 @@ class Bench:
         """What a transfer does to ``golden``: (memory, chip)."""
         memory, chip = golden
         there = slice(BUFFER_STARTS[buffer] + offset, BUFFER_STARTS[buffer] + offset + n_bytes)
-        local += core * SPACE_BYTES[space] if space == SPACE_WEIGHTS else 0
+        local += core * SPACE_BYTES[space] if space in PER_CORE else 0
         here = slice(local, local + n_bytes)
         if write:
             memory[there] = chip[space][here]
@@ -354,6 +364,7 @@ async def bounds_faults_touch_nothing(dut):
             {"core": CONFIG.n_cores},
             {"space": 3, "local": 0},
             {"write": 1, "space": SPACE_WEIGHTS},
+            {"write": 1, "space": SPACE_BANKS},
         )
     ]
     for transfer in bad:

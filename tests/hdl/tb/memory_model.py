@@ -1,4 +1,4 @@
-"""Byte-array models of what the write bus does to activation memory."""
+"""Byte-array models of what the write bus does to activation memory, with or without an axis of cores in front."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def store(memory: np.ndarray, vector, out_address: int, first: int, n_store: int
             address = out_address + plane + (y >> 1) * layer["phase_stride"] + (x >> 1)
         else:
             address = out_address + first + lane
-        memory[address % len(memory)] = vector[lane]
+        memory[..., address % memory.shape[-1]] = vector[lane]
 
 
 def tile(first: int, n_store: int, layer: dict, n_lanes: int, address_bits: int) -> dict:
@@ -45,4 +45,4 @@ def fill_gaps(memory: np.ndarray, layer: dict) -> None:
     """Fill the gaps of ``layer``."""
     for j in range(layer["n_gaps"]):
         start = layer["gap_start"] + j * layer["gap_pitch"]
-        memory[np.arange(start, start + layer["gap_bytes"]) % len(memory)] = layer["zero_point"] & 0xFF
+        memory[..., np.arange(start, start + layer["gap_bytes"]) % memory.shape[-1]] = layer["zero_point"] & 0xFF

@@ -17,6 +17,7 @@ from .streams import pack, put, reset, unpack
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 W, SIZE = CONFIG.n_lanes, CONFIG.activation_bytes
+ALL_CORES = (1 << CONFIG.n_cores) - 1
 CORE_BYTES = SIZE // 2 // CONFIG.n_cores
 DMA_START, GAPS_START = SIZE // 2, 3 * SIZE // 4  # the last gap runs over the end into the first WRAPPED_BYTES
 WRAPPED_BYTES = 2 * W
@@ -52,16 +53,19 @@ def random_dma_writes(rng, model, n):
     """Payloads of ``n`` DMA writes, applied to ``model``."""
     for _ in range(n):
         address, eight = 8 * int(rng.integers(DMA_START // 8, GAPS_START // 8)), rng.bytes(8)
-        model[address : address + 8] = list(eight)
-        fields = {"address": address, "data": int.from_bytes(eight, "little")}
+        cores = int(rng.choice([ALL_CORES, rng.integers(1, ALL_CORES + 1)]))
+        for core in range(CONFIG.n_cores):
+            if cores >> core & 1:
+                model[core, address : address + 8] = list(eight)
+        fields = {"address": address, "data": int.from_bytes(eight, "little"), "cores": cores}
         yield pack(activation_write_layout(CONFIG), fields)
 
 
 class Banks:
-    """Applies and counts what the bus hands to the banks; ``idle`` must be low all the way of a result."""
+    """Applies and counts what the bus hands to the banks of each core; ``idle`` must be low all the way of a result."""
 
     def __init__(self, dut):
-        self.memory, self.n_writes = np.zeros(SIZE, np.int64), 0
+        self.memory, self.n_writes = np.zeros((CONFIG.n_cores, SIZE), np.int64), 0
         cocotb.start_soon(self._watch(dut))
 
     async def _watch(self, dut):
@@ -75,9 +79,10 @@ class Banks:
                 first_row = write.rows[(write.enable & -write.enable).bit_length() - 1]
                 is_result = WRAPPED_BYTES // W <= first_row < DMA_START // W
                 assert not (any(idle) if is_result else idle[-1])
+            written = [c for c in range(CONFIG.n_cores) if int(dut.cores.value) >> c & 1]
             for b in range(W):
                 if write.enable >> b & 1:
-                    self.memory[write.rows[b] * W + b] = write.data[b]
+                    self.memory[written, write.rows[b] * W + b] = write.data[b]
 
 
 async def longest_wait(dut, name, waits):
@@ -113,7 +118,7 @@ async def go(dut, layer):
 @cocotb.parametrize(p_valid=[1.0, 0.3, 0.03])
 async def everything_arrives(dut, p_valid):
     rng, *put_rngs = np.random.default_rng(cocotb.RANDOM_SEED).spawn(CONFIG.n_cores + 2)
-    model = np.zeros(SIZE, np.int64)
+    model = np.zeros((CONFIG.n_cores, SIZE), np.int64)
     banks = await start(dut)
     for phase_store in (0, 1, 0, 1, 1):
         layer = random_layer(rng, phase_store)
@@ -143,7 +148,7 @@ async def everything_arrives(dut, p_valid):
 @cocotb.test(timeout_time=50, timeout_unit="us")
 async def nobody_starves(dut):
     rng, *put_rngs = np.random.default_rng(cocotb.RANDOM_SEED).spawn(CONFIG.n_cores + 2)
-    model, waits = np.zeros(SIZE, np.int64), {}
+    model, waits = np.zeros((CONFIG.n_cores, SIZE), np.int64), {}
     n_results, n_dma_writes = 400 // CONFIG.n_cores, 15
     banks = await start(dut)
     layer = random_layer(rng, phase_store=0)
@@ -161,7 +166,7 @@ async def nobody_starves(dut):
     for source in sources:
         await source
     await Timer(1, "ns")
-    np.testing.assert_array_equal(banks.memory[DMA_START:], model[DMA_START:], "starved by results")
+    np.testing.assert_array_equal(banks.memory[:, DMA_START:], model[:, DMA_START:], "starved by results")
     while not dut.idle.value:
         await RisingEdge(dut.clk)
     cycles = (cocotb.utils.get_sim_time("ns") - begin) // 10
