@@ -10,6 +10,7 @@ from pumice.spec.descriptor import (
     BUFFER_IMAGE,
     BUFFER_LOG,
     COMMAND,
+    IMAGE_VERSION,
     LOG_ENTRY_BYTES,
     OP_LAYER,
     OP_TRANSFER,
@@ -223,7 +224,7 @@ def test_idle_reads_the_mailbox_only(library):
     ("header", "fault"),
     [
         ({"magic": 0}, ("image", 0)),
-        ({"version": 2}, ("image", 0)),
+        ({"version": IMAGE_VERSION + 1}, ("image", 0)),
         ({"n_bytes": 10000}, ("image", 0)),
         ({"config_id": TINY.config_id ^ 1}, ("config", TINY.config_id ^ 1)),
         ({"run_offset": 68}, ("image", 68)),

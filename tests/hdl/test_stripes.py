@@ -1,4 +1,4 @@
-"""Stripe lanes, multipliers and row sums against the golden arithmetic: both kinds of slots, pauses, a slow write bus."""
+"""Stripe lanes, multipliers and row sums against the golden arithmetic: both kinds of slots, pauses, a slow bus."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ class Path(wiring.Component):
         self.lanes, self.macs, self.sums = StripeLanes(TINY), MacArray(TINY), RowSums(TINY)
         super().__init__({})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules += [self.lanes, self.macs, self.sums]
         m.d.comb += [
@@ -103,7 +103,8 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7):
         assert len(got) == len(rows), f"only {len(got)} of {len(rows)} rows came"
         ctx.set(sums.results.ready, 1)
         await ctx.tick().repeat(3)
-        assert ctx.get(sums.finished) and ctx.get(sums.drained)
+        assert ctx.get(sums.finished)
+        assert ctx.get(sums.drained)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)

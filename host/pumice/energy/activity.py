@@ -170,7 +170,7 @@ class _Counter(Machine):
             n_words += 1
             if preamble["n_rows"]:
                 n_words += -(-preamble["n_taps"] // 2) + preamble["n_table_words"]
-                n_stream_words = preamble["n_index_words"] + preamble["n_value_words"]
+                n_stream_words = 0 if layer["striped"] else preamble["n_index_words"] + preamble["n_value_words"]
                 n_words += layer["n_tiles"] * (2 * preamble["n_rows"] + n_stream_words)
         return n_words
 
