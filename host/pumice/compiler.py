@@ -19,9 +19,34 @@ from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
 from .passes.stripes import StripedLayer, stripe
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
+from .pipeline import Pipeline
 from .planes import Planes
 from .spec.coding import CodingRequest
 from .spec.config import EngineConfig
+from .split import is_single, split
+
+
+def compile_network(
+    graph: Graph, config: EngineConfig, *, formats: Mapping[str, str] | str | None = None
+) -> Image | Pipeline:
+    """As `compile_graph`, for any network: where layers must run on the host between others, a pipeline.
+
+    Raises as `compile_graph`.
+    """
+    if is_single(graph):
+        return compile_graph(graph, config, formats=formats)
+    _parse_formats(graph, formats)
+    images = []
+    for part in split(graph):
+        if part.on_engine:
+            own = formats
+            if formats is not None and not isinstance(formats, str):
+                names = {layer.name for layer in part.graph.layers}
+                own = {name: format for name, format in formats.items() if name in names}
+            images.append(compile_graph(part.graph, config, formats=own))
+    if not images:
+        raise CompileError(f"model {graph.name} has no layer for the engine to run")
+    return Pipeline(graph, tuple(images))
 
 
 def compile_graph(
@@ -45,7 +70,8 @@ def compile_graph(
     Notes
     -----
     The image's metadata: ``model``, ``config``, ``config_id``; ``input`` and ``output`` (``name``, ``shape`` as in the
-    model file, ``scale``, ``zero_point``, ``planes``); ``softmax``: ``beta`` and its result's ``scale`` and
+    model file, ``scale``, ``zero_point``, ``planes``); ``further_inputs``, ``further_outputs``: the like, whose regions
+    follow in the buffers; ``softmax``: ``beta`` and its result's ``scale`` and
     ``zero_point``, or null; ``layers`` in order (see `_describe_layer`); ``dropped_channels``: how many channels of
     each tensor are not computed; ``activation_bytes`` used; ``weight_words``: resident words of a core;
     ``weight_bytes``: of all segments; ``streamed_bytes``: of these, what each run reads again; ``predicted_cycles``;
@@ -54,18 +80,20 @@ def compile_graph(
     """
     named, default = _parse_formats(graph, formats)
     softmax = next((layer for layer in graph.layers if isinstance(layer, Softmax)), None)
+    inputs = (graph.input, *graph.further_inputs)
     network_output = softmax.inputs[0] if softmax else graph.output
-    lowered, tensors, phases = insert_relayouts(lower(graph), graph.tensors, graph.input)
-    operations, stored = drop_dead(lowered, tensors, graph.input, network_output)
+    outputs = (network_output, *graph.further_outputs)
+    lowered, tensors, phases = insert_relayouts(lower(graph), graph.tensors, inputs)
+    operations, stored = drop_dead(lowered, tensors, inputs, outputs)
     if not operations:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
-    planes = lay_out(operations, tensors, phases, stored, graph.input, config)
+    planes = lay_out(operations, tensors, phases, stored, inputs, config)
     sum_lanes(operations, tensors, phases, planes, config)
     plan = Plan(
         planes=planes,
-        addresses=place(operations, planes, graph.input, network_output, config.activation_bytes),
-        network_input=graph.input,
-        network_output=network_output,
+        addresses=place(operations, planes, inputs, outputs, config.activation_bytes),
+        network_inputs=inputs,
+        network_outputs=outputs,
         config=config,
     )
     layers, passes, n_resident_words = _encode_all(operations, plan, named, default)
@@ -77,6 +105,8 @@ def compile_graph(
         "config_id": config.config_id,
         "input": _describe_tensor(tensors[graph.input], planes[graph.input], graph.input_shape),
         "output": _describe_tensor(tensors[network_output], planes[network_output], graph.output_shape),
+        "further_inputs": [_describe_tensor(tensors[n], planes[n], tensors[n].shape) for n in inputs[1:]],
+        "further_outputs": [_describe_tensor(tensors[n], planes[n], graph.further_outputs[n]) for n in outputs[1:]],
         "softmax": softmax and _describe_softmax(softmax, graph.tensors[graph.output]),
         "layers": descriptions,
         "dropped_channels": _dropped_channels(lowered, tensors),

@@ -12,7 +12,7 @@ from functools import reduce
 import numpy as np
 
 from .golden import window_taps
-from .graph import Layer, Softmax, Window
+from .graph import Arrange, Layer, Resize, Softmax, Window
 
 BATCH_CHUNK = 32  # samples at a time: keeps the feature maps of a large network in memory
 
@@ -60,6 +60,32 @@ class FloatAdd(Clamped):
     """Elementwise sum of two feature maps of equal shape."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatFunction(Layer):
+    """A function of each value, one of `FUNCTIONS`.
+
+    Attributes
+    ----------
+    kind : str
+    alpha : ndarray of float, (1,) or (channels,)
+        The function's parameter, for all channels or for each.
+    """
+
+    kind: str
+    alpha: np.ndarray
+
+
+FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "logistic": lambda x, _: 1 / (1 + np.exp(-np.maximum(x, -80))),
+    "tanh": lambda x, _: np.tanh(x),
+    "hard swish": lambda x, _: x * np.clip(x + 3, 0, 6) / 6,
+    "hard sigmoid": lambda x, alpha: np.clip(alpha * x + 0.5, 0, 1),
+    "leaky ReLU": lambda x, alpha: np.where(x < 0, alpha * x, x),
+    "ELU": lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x),
+}
+"""What `FloatFunction` computes of values and their channels' ``alpha``."""
+
+
 @dataclass(kw_only=True)
 class FloatGraph:
     """A float network.
@@ -72,7 +98,7 @@ class FloatGraph:
         In order of execution.
     input, output : str
     input_shape, output_shape : tuple of int
-        As for `pumice.graph.Graph`.
+        As for `pumice.graph.Graph`, as is ``further_outputs``.
     quantisations : dict of str to (float, int)
         Scale and zero point (of int8) of tensors whose quantisation the model file states.
     """
@@ -86,6 +112,7 @@ class FloatGraph:
     output_shape: tuple[int, ...]
     quantisations: dict[str, tuple[float, int]] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    further_outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def run_batch(graph: FloatGraph, x: np.ndarray) -> np.ndarray:
@@ -147,4 +174,36 @@ def _softmax(layer: Softmax, x: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-_RULES: dict[type, Callable] = {FloatConv: _conv, FloatPool: _pool, FloatAdd: _add, Softmax: _softmax}
+def _arrange(layer: Arrange, *inputs: np.ndarray) -> np.ndarray:
+    n = len(inputs[0])
+    flat = np.concatenate([*(x.reshape(n, -1) for x in inputs), np.zeros((n, 1), np.float32)], axis=1)
+    return flat[:, layer.index]  # -1: the zero at the end
+
+
+def _function(layer: FloatFunction, x: np.ndarray) -> np.ndarray:
+    return FUNCTIONS[layer.kind](x, layer.alpha.astype(np.float32)).astype(np.float32)
+
+
+def _resize(layer: Resize, x: np.ndarray) -> np.ndarray:
+    for axis, made in ((1, layer.size[0]), (2, layer.size[1])):
+        size, position = x.shape[axis], np.arange(made)
+        if layer.align_corners and made > 1:
+            place = position * ((size - 1) / (made - 1))
+        else:
+            place = (position + 0.5) * (size / made) - 0.5 if layer.half_pixel else position * (size / made)
+        place = np.clip(place, 0, size - 1)
+        low = np.floor(place).astype(np.int64)
+        share = np.expand_dims((place - low).astype(np.float32), (0, *{1: (2, 3), 2: (1, 3)}[axis]))
+        x = np.take(x, low, axis) * (1 - share) + np.take(x, np.minimum(low + 1, size - 1), axis) * share
+    return x
+
+
+_RULES: dict[type, Callable] = {
+    FloatConv: _conv,
+    FloatPool: _pool,
+    FloatAdd: _add,
+    Softmax: _softmax,
+    Arrange: _arrange,
+    Resize: _resize,
+    FloatFunction: _function,
+}

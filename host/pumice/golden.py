@@ -15,7 +15,7 @@ from functools import reduce
 import numpy as np
 
 from .errors import InputError
-from .graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor, Window
+from .graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Table, Tensor, Window
 from .spec.numerics import add_coefficients, average_multiplier, quantise_multiplier, requantise, wrap_int32
 
 BATCH_CHUNK = 32  # images at a time: keeps the float64 copies of large feature maps small
@@ -92,7 +92,15 @@ def _run(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def run_layer_batch(graph: Graph, layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
     """One layer on tensors of int8, (n, height, width, channels)."""
-    rules: dict[type, Callable] = {Conv: _conv, Pool: _pool, Add: _add, Softmax: _softmax}
+    rules: dict[type, Callable] = {
+        Conv: _conv,
+        Pool: _pool,
+        Add: _add,
+        Softmax: _softmax,
+        Arrange: _arrange,
+        Resize: _resize,
+        Table: _table,
+    }
     return rules[type(layer)](graph, layer, *inputs)
 
 
@@ -135,6 +143,52 @@ def _add(graph: Graph, layer: Add, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _softmax(graph: Graph, layer: Softmax, x: np.ndarray) -> np.ndarray:
     return quantise(graph.tensors[layer.output], softmax(graph, layer, x))
+
+
+def _arrange(graph: Graph, layer: Arrange, *inputs: np.ndarray) -> np.ndarray:
+    output, n = graph.tensors[layer.output], len(inputs[0])
+    parts = [
+        requantised(graph.tensors[name], output, x).reshape(n, -1) for name, x in zip(layer.inputs, inputs, strict=True)
+    ]
+    flat = np.concatenate([*parts, np.full((n, 1), output.zero_point, np.int8)], axis=1)
+    return flat[:, layer.index]  # -1: the zero point at the end
+
+
+def requantised(source: Tensor, output: Tensor, x: np.ndarray) -> np.ndarray:
+    """Integers of ``source`` as those of ``output`` that stand for the same, rounded once."""
+    if (source.scale, source.zero_point) == (output.scale, output.zero_point):
+        return x
+    multiplier, shift, left_shift = quantise_multiplier(source.scale / output.scale, single_rounding=True)
+    centred = (x.astype(np.int64) - source.zero_point) << left_shift
+    return requantise(centred, 0, multiplier, shift, output.zero_point, -128, 127)
+
+
+def interpolation(size: int, made: int, layer: Resize) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along one axis, for ``made`` results of ``size`` values: two places, and the second's weight in parts of 1024.
+
+    As TensorFlow Lite's integer kernel; before the first value the weight is that of the same place twice.
+    """
+    align = layer.align_corners and made > 1
+    step = (1024 * (size - 1) + (made - 1) // 2) // (made - 1) if align else (1024 * size + made // 2) // made
+    place = np.arange(made) * step + (step // 2 - 512 if layer.half_pixel else 0)
+    low = np.clip(place >> 10, 0, size - 1)
+    high = np.minimum((place + 1023) >> 10, size - 1)
+    return low, np.maximum(high, low), place - 1024 * low
+
+
+def _resize(_: Graph, layer: Resize, x: np.ndarray) -> np.ndarray:
+    total = x.astype(np.int64)
+    for axis, made, others in ((1, layer.size[0], (0, 2, 3)), (2, layer.size[1], (0, 1, 3))):
+        low, high, weights = interpolation(x.shape[axis], made, layer)
+        share = np.expand_dims(weights, others)
+        total = np.take(total, low, axis) * (1024 - share) + np.take(total, high, axis) * share
+    nearest = np.sign(total) * ((np.abs(total) + (1 << 19)) >> 20)
+    return np.clip(nearest, -128, 127).astype(np.int8)
+
+
+def _table(_: Graph, layer: Table, x: np.ndarray) -> np.ndarray:
+    channels = np.arange(len(layer.table))  # one for all, or each its own
+    return layer.table[channels, x.astype(np.int64) + 128]
 
 
 def _centred(x: np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -99,9 +99,58 @@ class Add(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Softmax(Layer):
-    """Softmax over the channels of the network's last tensor; runs on the host, on dequantised values."""
+    """Softmax over the channels; on dequantised values."""
 
     beta: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrange(Layer):
+    """Moves values: concatenation, slice, padding, depth-to-space, nearest resize, transposition.
+
+    Attributes
+    ----------
+    index : ndarray of int32, (height, width, channels)
+        For each value of the output its place in all inputs, flattened one after the other; -1: the zero point. Where
+        input and output are quantised differently, a value is requantised.
+    kind : str
+        For reports.
+    """
+
+    index: np.ndarray
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize(Layer):
+    """Bilinear interpolation to ``size`` (height, width); input and output are quantised alike.
+
+    Where a position lies: `pumice.golden.interpolation`.
+    """
+
+    size: tuple[int, int]
+    half_pixel: bool = False
+    align_corners: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table(Layer):
+    """A function of each value.
+
+    Attributes
+    ----------
+    table : ndarray of int8, (1, 256) or (channels, 256)
+        Results for -128 .. 127, of all channels or of each.
+    kind : str
+        The function, for reports.
+    """
+
+    table: np.ndarray
+    kind: str
+
+
+HOST_LAYERS = (Softmax, Resize, Table)
+"""What no engine runs. An `Arrange` runs there where it is an address (`pumice.passes.arrange`)."""
 
 
 @dataclass(kw_only=True)
@@ -119,6 +168,10 @@ class Graph:
     input_shape, output_shape : tuple of int
         As in the model file (for example with the batch), for users; same number of elements, row-major, as the
         tensor's.
+    further_outputs : dict of str to tuple of int
+        Other tensors that the network returns, and their shapes for users.
+    further_inputs : tuple of str
+        Other tensors that it takes; only parts of networks do (`pumice.split`).
     """
 
     name: str
@@ -129,3 +182,10 @@ class Graph:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    further_outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    further_inputs: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """All tensors that the network returns, and their shapes for users; the first is ``output``."""
+        return {self.output: self.output_shape} | self.further_outputs

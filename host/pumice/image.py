@@ -7,6 +7,7 @@ length and CRC-32 as 32-bit words, then JSON in UTF-8.
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,23 @@ class Image:
         """Bytes of the input buffer for an int8 map (height, width, channels). InputError: wrong shape or dtype."""
         return Planes.from_json(self.metadata["input"]["planes"]).pack(values)
 
+    def pack_inputs(self, tensors: Mapping[str, np.ndarray]) -> bytes:
+        """Bytes of the input buffer for all inputs by name. InputError as `pack_input`."""
+        entries = [self.metadata["input"], *self.metadata["further_inputs"]]
+        return b"".join(Planes.from_json(entry["planes"]).pack(tensors[entry["name"]]) for entry in entries)
+
+    def unpack_outputs(self, data: bytes) -> dict[str, np.ndarray]:
+        """All outputs by name, as `unpack_output`."""
+        outputs = {}
+        for entry in (self.metadata["output"], *self.metadata["further_outputs"]):
+            planes = Planes.from_json(entry["planes"])
+            outputs[entry["name"]] = planes.unpack(data)[..., : planes.shape[2]]
+            data = data[planes.n_bytes :]
+        return outputs
+
     def unpack_output(self, data: bytes) -> np.ndarray:
         """The network's output, int8 (height, width, channels), from the output buffer."""
-        return Planes.from_json(self.metadata["output"]["planes"]).unpack(data)
+        return self.unpack_outputs(data)[self.metadata["output"]["name"]]
 
     def unpack_tensors(self, data: bytes) -> dict[str, tuple[np.ndarray, tuple[int, ...]]]:
         """Every layer's output from the output buffer of a debug image: computed channels, and which they are."""

@@ -14,12 +14,16 @@ from .errors import DeviceError, InputError, ModelError
 from .graph import Graph, Softmax, Tensor
 from .image import Image
 from .inputs import convert_input
-from .report import Result, layer_reports, share
+from .pipeline import MAGIC as PIPELINE_MAGIC
+from .pipeline import Pipeline
+from .report import LayerReport, Result, host_report, layer_reports, share
 from .spec.config import CONFIGS, EngineConfig
 from .spec.descriptor import IMAGE_MAGIC
+from .split import split
 
 if TYPE_CHECKING:
     from .device import Device
+    from .device.driver import EngineRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +32,13 @@ class Model:
 
     graph: Graph
 
-    def compile(self, config: EngineConfig | str, *, formats: Mapping[str, str] | str | None = None) -> Image:
-        """An image for one engine; see `pumice.compiler.compile_graph`."""
-        from .compiler import compile_graph
+    def compile(
+        self, config: EngineConfig | str, *, formats: Mapping[str, str] | str | None = None
+    ) -> Image | Pipeline:
+        """What runs on one engine; see `pumice.compiler.compile_network`."""
+        from .compiler import compile_network
 
-        return compile_graph(self.graph, find_config(config), formats=formats)
+        return compile_network(self.graph, find_config(config), formats=formats)
 
 
 def find_config(config: EngineConfig | str) -> EngineConfig:
@@ -44,8 +50,8 @@ def find_config(config: EngineConfig | str) -> EngineConfig:
     return CONFIGS[config]
 
 
-def load(path: str | Path) -> Model | Image:
-    """Read a network, or an image that was compiled before.
+def load(path: str | Path) -> Model | Image | Pipeline:
+    """Read a network, or what was compiled before.
 
     Raises
     ------
@@ -59,17 +65,20 @@ def load(path: str | Path) -> Model | Image:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     if head == IMAGE_MAGIC.to_bytes(4, "little"):
         return Image.load(path)
+    if head == PIPELINE_MAGIC:
+        return Pipeline.from_bytes(Path(path).read_bytes())
     from .frontends import load_graph
 
     return Model(load_graph(path))
 
 
-def signature(model: Model | Image) -> Graph:
+def signature(model: Model | Image | Pipeline) -> Graph:
     """The network's name, input, output and softmax (no other layers): all that inputs and results need."""
-    if isinstance(model, Model):
+    if isinstance(model, Model | Pipeline):
         return model.graph
     metadata = model.metadata
     source, result, softmax = _tensor(metadata["input"]), _tensor(metadata["output"]), metadata["softmax"]
+    further = [_tensor(entry) for entry in metadata["further_outputs"]]
     tensors, layers = [source, result], []
     if softmax is not None:
         probabilities = replace(
@@ -79,12 +88,13 @@ def signature(model: Model | Image) -> Graph:
         layers.append(Softmax(name="softmax", inputs=(result.name,), output=probabilities.name, beta=softmax["beta"]))
     return Graph(
         name=metadata["model"],
-        tensors={tensor.name: tensor for tensor in tensors},
+        tensors={tensor.name: tensor for tensor in (*tensors, *further)},
         layers=layers,
         input=source.name,
         output=tensors[-1].name,
         input_shape=tuple(metadata["input"]["shape"]),
         output_shape=tuple(metadata["output"]["shape"]),
+        further_outputs={entry["name"]: tuple(entry["shape"]) for entry in metadata["further_outputs"]},
     )
 
 
@@ -118,34 +128,75 @@ class Network:
         DeviceError, DeviceTimeoutError
             See `pumice.device.driver.EngineDriver.run`.
         """
-        image, metadata, config, graph = self.image, self.image.metadata, self.device.config, self.signature
-        samples = convert_input(np.asarray(x), graph)
+        samples = convert_input(np.asarray(x), self.signature)
         if len(samples) != 1:
             raise InputError(f"one inference takes one sample, not {len(samples)}")
-        run = self.device.run(image, image.pack_input(samples[0]))
-        raw = image.unpack_output(run.output)
+        return self._run(samples[0])
+
+    def _run(self, sample: np.ndarray) -> Result:
+        graph = self.signature
+        run = self.device.run(self.image, self.image.pack_input(sample))
+        raw = self.image.unpack_outputs(run.output)
+        layers = list(layer_reports(self.image.metadata["layers"], run.log, self.device.config))
         for softmax in graph.layers:
-            raw = golden.run_layer(graph, softmax, [raw])
-        layers = layer_reports(metadata["layers"], run.log, config)
+            raw[softmax.output] = golden.run_layer(graph, softmax, [raw[softmax.inputs[0]]])
+        return self._result(graph, raw, [run], layers, self.image.metadata["weight_bytes"])
+
+    def _result(
+        self, graph: Graph, raw: dict[str, np.ndarray], runs: list[EngineRun], layers: list[LayerReport], n_bytes: int
+    ) -> Result:
+        config, cycles = self.device.config, sum(run.cycles for run in runs)
         nonzero_macs = sum(layer.nonzero_macs for layer in layers)
+        outputs = {name: raw[name].reshape(shape) for name, shape in graph.outputs.items()}
+        real = {name: golden.dequantise(graph.tensors[name], values) for name, values in outputs.items()}
         return Result(
-            output=golden.dequantise(graph.tensors[graph.output], raw).reshape(graph.output_shape),
-            output_raw=raw.reshape(graph.output_shape),
+            output=real[graph.output],
+            output_raw=outputs[graph.output],
+            outputs=real,
+            outputs_raw=outputs,
             kind=self.device.kind,
             config=config.name,
-            cycles=run.cycles,
+            cycles=cycles,
             clock_mhz=config.clock_mhz,
             nonzero_macs=nonzero_macs,
             dense_macs=sum(layer.dense_macs for layer in layers),
-            mac_utilisation=share(nonzero_macs, config.n_multipliers * run.cycles),
-            weight_bytes=metadata["weight_bytes"],
-            dram_bytes=run.read_bytes + run.write_bytes,
-            layers=layers,
+            mac_utilisation=share(nonzero_macs, config.n_multipliers * cycles),
+            weight_bytes=n_bytes,
+            dram_bytes=sum(run.read_bytes + run.write_bytes for run in runs),
+            layers=tuple(layers),
         )
 
     def run_many(self, xs: Iterable[np.ndarray]) -> list[Result]:
         """One inference after the other; each sample and each result as in `run`."""
         return [self.run(x) for x in xs]
+
+
+class PipelineNetwork(Network):
+    """A compiled network of several parts on a device.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+    """
+
+    def __init__(self, device: Device, pipeline: Pipeline):
+        self.device, self.pipeline, self.signature = device, pipeline, pipeline.graph
+
+    def _run(self, sample: np.ndarray) -> Result:
+        graph, images = self.pipeline.graph, iter(self.pipeline.images)
+        tensors, runs, layers = {graph.input: sample}, [], []
+        for part in split(graph):
+            if part.on_engine:
+                image = next(images)
+                run = self.device.run(image, image.pack_inputs(tensors))
+                tensors |= image.unpack_outputs(run.output)
+                layers += layer_reports(image.metadata["layers"], run.log, self.device.config)
+                runs.append(run)
+            else:
+                for layer in part.graph.layers:
+                    tensors[layer.output] = golden.run_layer(graph, layer, [tensors[name] for name in layer.inputs])
+                    layers.append(host_report(layer))
+        return self._result(graph, tensors, runs, layers, self.pipeline.weight_bytes)
 
 
 def _tensor(entry: dict) -> Tensor:

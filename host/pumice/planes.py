@@ -92,7 +92,8 @@ class Planes:
         if values.shape != self.shape or values.dtype != np.int8:
             raise InputError(f"expected int8 of shape {self.shape}, not {values.dtype} of shape {values.shape}")
         region = np.full(self.n_bytes, self.zero_point, np.int8)
-        region[self._places] = values[..., list(self.channels)]
+        own = [c for c in self.channels if c < self.shape[2]]  # others are those of another input of some reader
+        region[self._places[..., : len(own)]] = values[..., own]
         return region.tobytes()
 
     def unpack(self, data: bytes) -> np.ndarray:

@@ -11,8 +11,20 @@ from dataclasses import replace
 import numpy as np
 
 from .errors import InputError, ModelError, UnsupportedModelError
-from .floating import BATCH_CHUNK, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, convolve, run_all
-from .graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor
+from .floating import (
+    BATCH_CHUNK,
+    FUNCTIONS,
+    Clamped,
+    FloatAdd,
+    FloatConv,
+    FloatFunction,
+    FloatGraph,
+    FloatPool,
+    convolve,
+    run_all,
+)
+from .golden import quantise as nearest_integers
+from .graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Table, Tensor
 from .spec.numerics import MAX_SHIFT
 
 METHODS = ("minmax", "percentile", "mse")
@@ -123,6 +135,7 @@ def assemble(
         input_shape=graph.input_shape,
         output_shape=graph.output_shape,
         metadata=graph.metadata | metadata,
+        further_outputs=graph.further_outputs,
     )
 
 
@@ -147,6 +160,9 @@ def calibrate(
                 ranges[name] = _percentile_range(counts[name], centres, percentile)
             else:
                 ranges[name] = _least_error_range(counts[name], centres, *ranges[name])
+    for layer in graph.layers:
+        if isinstance(layer, Arrange) and len(layer.inputs) == 1:  # copies, which then cost no precision
+            ranges[layer.output] = ranges[layer.inputs[0]]
     return {name: _quantisation(*bounds) for name, bounds in ranges.items()}
 
 
@@ -187,12 +203,18 @@ def _quantisation(low: float, high: float) -> tuple[float, int]:
 
 
 def _propagated(graph: FloatGraph, quantisations: Quantisations) -> Quantisations:
-    """With what follows for tensors that share theirs: both sides of a max pool; a softmax's is fixed."""
+    """With what follows for tensors that share theirs: both sides of max pool and resize; a softmax's is fixed."""
     known = dict(quantisations)
     for layer in [*graph.layers, *reversed(graph.layers)]:
         if isinstance(layer, Softmax):
             known.setdefault(layer.output, SOFTMAX_QUANTISATION)
-        if isinstance(layer, FloatPool) and layer.mode == "max":
+        if isinstance(layer, Arrange):
+            for source in layer.inputs:
+                if source in known:
+                    known.setdefault(layer.output, known[source])
+                elif layer.output in known:
+                    known[source] = known[layer.output]
+        if isinstance(layer, Resize) or (isinstance(layer, FloatPool) and layer.mode == "max"):
             (source,) = layer.inputs
             if source in known:
                 known[layer.output] = known[source]
@@ -245,9 +267,11 @@ def _weight_error_means(graph: FloatGraph, samples: np.ndarray, stated: Quantisa
 
 
 def _integer_layer(layer: Layer, tensors: dict[str, Tensor], correction: np.ndarray | None) -> Layer:
-    if not isinstance(layer, Clamped):
-        return layer  # a softmax, in real numbers on the host
     output = tensors[layer.output]
+    if isinstance(layer, FloatFunction):
+        return function_table(layer, tensors[layer.inputs[0]], output)
+    if not isinstance(layer, Clamped):
+        return layer  # means the same for integers
     common = {"name": layer.name, "inputs": layer.inputs, "output": layer.output, **_clamp(layer, output)}
     for name in layer.inputs:
         if tensors[name].scale / output.scale >= 1 << MAX_SHIFT:
@@ -272,6 +296,19 @@ def _integer_layer(layer: Layer, tensors: dict[str, Tensor], correction: np.ndar
         groups=layer.groups,
         kind="depthwise" if layer.kind == "affine" else layer.kind,
         single_rounding=layer.kind == "dense",
+    )
+
+
+def function_table(layer: FloatFunction, source: Tensor, output: Tensor) -> Table:
+    """The function as a table from the integers of ``source`` to those of ``output``."""
+    real = (np.arange(-128, 128) - source.zero_point) * source.scale
+    results = FUNCTIONS[layer.kind](real[None], layer.alpha[:, None])
+    return Table(
+        name=layer.name,
+        inputs=layer.inputs,
+        output=layer.output,
+        table=np.ascontiguousarray(nearest_integers(output, results)),
+        kind=layer.kind,
     )
 
 

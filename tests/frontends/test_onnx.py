@@ -190,19 +190,13 @@ def _conv(net: OnnxBuilder, **attributes) -> str:
 
 
 REFUSED = {
-    r"sigmoid1: Sigmoid is not supported; use Relu.*tanh2: Tanh is not": lambda net: net.node(
-        "Tanh", net.node("Sigmoid", _conv(net))
+    r"gelu1: Gelu is not supported; use Relu.*exp2: Exp is not": lambda net: net.node(
+        "Exp", net.node("Gelu", _conv(net))
     ),
-    "relu2: Relu is not checked: it reads sigmoid1": lambda net: net.node("Relu", net.node("Sigmoid", _conv(net))),
-    "joins feature maps": lambda net: net.node("Concat", _conv(net), "x", axis=1),
-    "only a last softmax": lambda net: net.node(
-        "Relu", net.node("Softmax", net.node("Gemm", net.node("Flatten", "x"), _filters(192, 3)), axis=1)
-    ),
+    "relu2: Relu is not checked: it reads gelu1": lambda net: net.node("Relu", net.node("Gelu", _conv(net))),
+    "over channels is supported": lambda net: net.node("Softmax", _conv(net), axis=2),
     "averages over padding": lambda net: net.node("AveragePool", _conv(net), kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     "ceil_mode": lambda net: net.node("MaxPool", _conv(net), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
-    "only convolutions can": lambda net: net.node(
-        "MaxPool", net.node("Pad", _conv(net), np.array([0, 0, 1, 1] * 2)), kernel_shape=[2, 2]
-    ),
     "differs from position": lambda net: net.node("Add", _conv(net), RNG.normal(size=(3, 8, 8))),
     "computed weights": lambda net: net.node("Conv", "x", "x"),
     "neither channels first nor last": lambda net: net.node("Transpose", _conv(net), perm=[0, 2, 1, 3]),

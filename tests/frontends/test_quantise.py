@@ -38,7 +38,7 @@ def _network(seed: int) -> FloatGraph:
     b = net.conv("b", a, filters(6, 1, 1, 1), None, Window(kernel=(1, 1)), groups=6, low=0.0, high=6.0)
     c = net.pool("max", net.add("sum", a, b), Window(kernel=(3, 3), stride=(2, 2)), "max")
     d = net.dense("d", net.pool("mean", c, Window(kernel=(3, 2)), "average"), filters(5, 1, 3, 6), rng.normal(size=5))
-    return net.finish(x, net.softmax("p", d), (1, 7, 9, 3), (1, 5), "test")
+    return net.finish(x, {net.softmax("p", d): (1, 5)}, (1, 7, 9, 3), "test")
 
 
 def _samples(n: int, seed: int = SEED) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_scales():
 def test_a_max_pool_keeps_the_quantisation():
     net = FloatBuilder("net")
     x = net.input("x", (4, 4, 1))
-    graph = net.finish(x, net.pool("y", x, Window(kernel=(4, 4)), "max"), (1, 4, 4, 1), (1, 1), "test")
+    graph = net.finish(x, {net.pool("y", x, Window(kernel=(4, 4)), "max"): (1, 1)}, (1, 4, 4, 1), "test")
     tensors = quantise(graph, np.linspace(-9, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)).tensors
     assert (tensors["x"].scale, tensors["x"].zero_point) == (tensors["y"].scale, tensors["y"].zero_point)
 
@@ -95,7 +95,7 @@ def test_a_max_pool_keeps_the_quantisation():
 def test_outliers_do_not_set_the_range():
     net = FloatBuilder("net")
     x = net.input("x", (1, 1, 1))
-    graph = net.finish(x, net.affine("y", x, 1.0, 0.0), (1, 1), (1, 1), "test")
+    graph = net.finish(x, {net.affine("y", x, 1.0, 0.0): (1, 1)}, (1, 1), "test")
     samples = np.random.default_rng(SEED).normal(size=(20_000, 1, 1, 1)).astype(np.float32)
     samples[0] = 1000
     ranges = {method: calibrate(graph, samples, method=method, percentile=99.9)["y"][0] * 255 for method in METHODS}
@@ -118,7 +118,7 @@ def test_bias_correction_removes_the_mean_error():
     x = net.input("x", (1, 1, 400))
     weights = rng.uniform(0.2, 0.45, (3, 1, 1, 400)) / 127
     weights[:, 0, 0, 0] = 1.0  # the others round to 0
-    graph = net.finish(x, net.dense("y", x, weights, None), (1, 400), (1, 3), "test")
+    graph = net.finish(x, {net.dense("y", x, weights, None): (1, 3)}, (1, 400), "test")
     samples = rng.uniform(0, 1, (100, 1, 1, 400)).astype(np.float32)
     errors = []
     for bias_correction in (False, True):

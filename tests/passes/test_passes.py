@@ -19,8 +19,8 @@ SEED = 17
 
 
 def _prepared(graph):
-    operations, tensors, phases = insert_relayouts(lower(graph), graph.tensors, graph.input)
-    operations, stored = drop_dead(operations, tensors, graph.input, graph.output)
+    operations, tensors, phases = insert_relayouts(lower(graph), graph.tensors, (graph.input,))
+    operations, stored = drop_dead(operations, tensors, (graph.input,), (graph.output,))
     return operations, tensors, phases, stored
 
 
@@ -70,7 +70,7 @@ def test_layouts_leave_room_for_every_tap(seed):
     """No tap at a valid position leaves the region, and taps outside the map hit neither values nor other planes."""
     graph = random_graph(np.random.default_rng(seed))
     operations, tensors, phases, stored = _prepared(graph)
-    planes = lay_out(operations, tensors, phases, stored, graph.input, Z7020)
+    planes = lay_out(operations, tensors, phases, stored, (graph.input,), Z7020)
     for operation in operations:
         height, width, _ = tensors[operation.output].shape
         y, x = np.mgrid[:height, :width]
@@ -93,7 +93,7 @@ def test_row_strides_are_free_at_each_level():
     for _ in range(3):
         name = b.conv(b.depthwise(name, stride=(2, 2)), 8)
     operations, tensors, phases, stored = _prepared(b.build(name))
-    planes = lay_out(operations, tensors, phases, stored, "input", Z7020)
+    planes = lay_out(operations, tensors, phases, stored, ("input",), Z7020)
     assert [planes[o.output].row_stride for o in operations] == [25, 25, 13, 13, 7, 7, 7]
     assert [o.row_stride for o in operations] == [49, 25, 25, 13, 13, 7, 7]
     for operation in operations[:-1:2]:
@@ -104,8 +104,8 @@ def test_row_strides_are_free_at_each_level():
 def test_regions_that_live_together_do_not_overlap(seed):
     graph = random_graph(np.random.default_rng(seed))
     operations, tensors, phases, stored = _prepared(graph)
-    planes = lay_out(operations, tensors, phases, stored, graph.input, Z7020)
-    plan = place(operations, planes, graph.input, graph.output, 1 << 20)
+    planes = lay_out(operations, tensors, phases, stored, (graph.input,), Z7020)
+    plan = place(operations, planes, (graph.input,), (graph.output,), 1 << 20)
     assert all(address % 8 == 0 for address in plan.values())
     for i, operation in enumerate(operations):
         later = [other for reader in operations[i + 1 :] for other in reader.inputs] + [graph.output]

@@ -8,16 +8,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..compiler import compile_graph
+from ..compiler import compile_network
 from ..errors import CompileError, InputError, LayerCheck, UnsupportedModelError
 from ..floating import FloatConv, FloatGraph
 from ..frontends import load_model
 from ..frontends.native import save_graph
-from ..graph import Conv, Graph, Layer, Softmax
+from ..graph import Conv, Graph, Layer
 from ..inputs import load_samples
 from ..network import find_config
+from ..pipeline import Pipeline
 from ..quantise import METHODS, quantise
 from ..spec.config import CONFIGS
+from ..split import runs_on_engine
 
 EXIT_UNSUPPORTED = 1
 ON_ENGINE, ON_HOST, NOWHERE = "engine", "host", "nowhere"
@@ -41,16 +43,17 @@ def check(
         n_problems = sum(layer.problem is not None for layer in error.layers)
         console.print(f"{n_problems} of {len(error.layers)} operators cannot run", style="bold red")
         raise typer.Exit(EXIT_UNSUPPORTED) from error
-    console.print(_layer_table(graph))
+    integers = _as_integers(graph)
+    console.print(_layer_table(graph, integers))
     try:
-        image = compile_graph(_as_integers(graph), find_config(config))
+        compiled = compile_network(integers, find_config(config))
     except CompileError as error:
         console.print(f"does not fit {config}: {error}", style="bold red", highlight=False)
         raise typer.Exit(EXIT_UNSUPPORTED) from error
-    console.print(
-        f"fits {config}: {image.metadata['predicted_cycles']:,} cycles predicted, "
-        f"{image.metadata['weight_bytes']:,} bytes of weights"
-    )
+    images = compiled.images if isinstance(compiled, Pipeline) else (compiled,)
+    cycles, n_bytes = (sum(image.metadata[key] for image in images) for key in ("predicted_cycles", "weight_bytes"))
+    parts = f", in {len(images)} parts with host layers between or behind them" if compiled not in images else ""
+    console.print(f"fits {config}: {cycles:,} cycles predicted, {n_bytes:,} bytes of weights{parts}")
     if isinstance(graph, FloatGraph):
         console.print(f"float: quantise it before it runs: pumice quantize {model} --calibration samples.npy -o OUT")
 
@@ -88,11 +91,11 @@ def _as_integers(graph: Graph | FloatGraph) -> Graph:
     return quantise(graph, noise, bias_correction=False)
 
 
-def _layer_table(graph: Graph | FloatGraph) -> Table:
+def _layer_table(graph: Graph | FloatGraph, integers: Graph) -> Table:
     table = plain_table("layer", "kind", "output", "non-zero weights", "runs on")
-    for layer in graph.layers:
+    for layer, integer in zip(graph.layers, integers.layers, strict=True):
         shape = graph.shapes[layer.output] if isinstance(graph, FloatGraph) else graph.tensors[layer.output].shape
-        where = ON_HOST if isinstance(layer, Softmax) else ON_ENGINE
+        where = ON_ENGINE if runs_on_engine(integers, integer) else ON_HOST
         table.add_row(layer.name, _kind(layer), "x".join(map(str, shape)), _density(layer), where)
     return table
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DeviceError
 from ..image import Image
-from ..network import Model, Network, find_config
+from ..network import Model, Network, PipelineNetwork, find_config
+from ..pipeline import Pipeline
 from ..spec.config import EngineConfig
 from .driver import EngineRun
 from .predicted import PredictedEngine
@@ -63,8 +64,8 @@ class Device:
         """Let go of the engine. Harmless when repeated."""
         self.engine.close()
 
-    def load(self, model: Model | Image, *, formats: Mapping[str, str] | str | None = None) -> Network:
-        """Compile a model for this engine (an image is taken as it is) and load it.
+    def load(self, model: Model | Image | Pipeline, *, formats: Mapping[str, str] | str | None = None) -> Network:
+        """Compile a model for this engine (what is compiled is taken as it is) and load it.
 
         Networks share the engine: running one that is not the last one loaded loads it again.
 
@@ -73,9 +74,12 @@ class Device:
         formats : mapping of layer name to weight format, or one format
             As in `pumice.compiler.compile_graph`.
         """
-        image = model.compile(self.config, formats=formats) if isinstance(model, Model) else model
-        self._make_current(image)
-        return Network(self, image)
+        compiled = model.compile(self.config, formats=formats) if isinstance(model, Model) else model
+        if isinstance(compiled, Pipeline):
+            self._make_current(compiled.images[0])
+            return PipelineNetwork(self, compiled)
+        self._make_current(compiled)
+        return Network(self, compiled)
 
     def run(self, image: Image, data: bytes) -> EngineRun:
         """Run an image on an input buffer."""

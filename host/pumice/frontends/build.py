@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, UnsupportedModelError
-from ..floating import FloatAdd, FloatConv, FloatGraph, FloatPool
-from ..graph import Layer, Softmax, Window
+from ..floating import FloatAdd, FloatConv, FloatFunction, FloatGraph, FloatPool
+from ..graph import Arrange, Layer, Resize, Softmax, Window
 from .fold import fold
+from .names import Names
 
 MAX_ELEMENTS = 1 << 24  # of a feature map; more is a forged shape
 
@@ -102,10 +103,37 @@ class FloatBuilder:
             raise ModelError(f"an impossible beta of {beta}")
         return self._layer(Softmax, name, (x,), self.shapes[x], beta=float(beta))
 
+    def arrange(self, name: str, inputs: tuple[str, ...], index: np.ndarray, kind: str) -> str:
+        """Moves values; fields as in `pumice.graph.Arrange`."""
+        return self._layer(Arrange, name, inputs, index.shape, index=index.astype(np.int32), kind=kind)
+
+    def resize(self, name: str, x: str, size: tuple[int, int], *, half_pixel: bool, align_corners: bool) -> str:
+        """Bilinear, to ``size`` (height, width)."""
+        if half_pixel and align_corners:
+            raise ModelError("aligns corners and half pixels at once")
+        shape = (*size, self.shapes[x][2])
+        return self._layer(Resize, name, (x,), shape, size=size, half_pixel=half_pixel, align_corners=align_corners)
+
+    def function(self, name: str, x: str, kind: str, alpha: np.ndarray | float = 0.0) -> str:
+        """A function of each value; fields as in `FloatFunction`."""
+        alpha = np.asarray(alpha, np.float64).reshape(-1)
+        if len(alpha) not in (1, self.shapes[x][2]) or not np.all(np.isfinite(alpha)):
+            raise ModelError(f"has {len(alpha)} parameters, or infinite ones, for {self.shapes[x][2]} channels")
+        return self._layer(FloatFunction, name, (x,), self.shapes[x], kind=kind, alpha=alpha)
+
     def finish(
-        self, source: str, output: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...], kind: str
+        self,
+        source: str,
+        outputs: dict[str, tuple[int, ...]],
+        input_shape: tuple[int, ...],
+        kind: str,
+        names: dict[str, str] | None = None,
     ) -> FloatGraph:
-        """The graph from tensor ``source`` to ``output``; ``kind``: the file's."""
+        """The graph from tensor ``source`` to ``outputs``, given with their shapes for users; ``kind``: the file's.
+
+        ``names``: what the file calls the outputs, where the graph's tensors are to be called that.
+        """
+        output, output_shape = next(iter(outputs.items()))
         graph = FloatGraph(
             name=self.name,
             shapes=self.shapes,
@@ -116,17 +144,17 @@ class FloatBuilder:
             output_shape=output_shape,
             quantisations=self.quantisations,
             metadata={"format": kind},
+            further_outputs={name: shape for name, shape in outputs.items() if name != output},
         )
         fold(graph)
         if not graph.layers:
             raise UnsupportedModelError("the network has no layers")
-        for layer in graph.layers:
-            if isinstance(layer, Softmax) and layer.output != output:
-                raise UnsupportedModelError(
-                    f"layer {layer.name}: only a last softmax, which runs on the host, is supported"
-                )
         made = {source, *(layer.output for layer in graph.layers)}
         graph.shapes = {name: shape for name, shape in self.shapes.items() if name in made}
+        own = Names(names or {}, graph.shapes)
+        graph.shapes, graph.layers = own.keys(graph.shapes), own.layers(graph.layers)
+        graph.quantisations, graph.further_outputs = own.keys(graph.quantisations), own.keys(graph.further_outputs)
+        graph.output = own.of(graph.output)
         return graph
 
     def _slide(self, x: str, window: Window, n_out: int) -> tuple[int, int, int]:

@@ -22,7 +22,8 @@ def fold(graph: FloatGraph) -> None:
         if isinstance(layer, FloatConv) and layer.kind == "affine":
             (source,) = layer.inputs
             maker = makers.get(source)
-            if maker is not None and n_readers[source] == 1 and source not in graph.quantisations:
+            is_read_once = n_readers[source] == 1 and source not in (graph.output, *graph.further_outputs)
+            if maker is not None and is_read_once and source not in graph.quantisations:
                 folded = _folded(maker, layer)
                 if folded is not None:
                     del makers[source]
@@ -32,7 +33,7 @@ def fold(graph: FloatGraph) -> None:
 
 
 def _drop_unread(graph: FloatGraph) -> None:
-    read, live = {graph.output}, []
+    read, live = {graph.output, *graph.further_outputs}, []
     for layer in reversed(graph.layers):
         if layer.output in read:
             live.append(layer)

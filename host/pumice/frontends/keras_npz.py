@@ -103,7 +103,7 @@ def _network(name: str, model: dict, arrays: dict[str, np.ndarray]) -> FloatGrap
         if kind in ("Dense", "Activation") and activation == "softmax":
             x = builder.softmax(f"{label}/softmax", x)
     shape = builder.shapes
-    return builder.finish(source, x, (1, shape[source][2]), (1, shape[x][2]), "npz")
+    return builder.finish(source, {x: (1, shape[x][2])}, (1, shape[source][2]), "npz")
 
 
 def _check_layers(layers: list[tuple[str, dict]]) -> None:

@@ -16,14 +16,22 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import ModelError
-from ..graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor, Window
+from ..graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Table, Tensor, Window
 from ..spec.numerics import MAX_SHIFT
 from .build import MAX_ELEMENTS
 from .windows import make_window
 
 MAGIC = b"PUMQ"
-VERSION = 1
-KINDS: dict[str, type[Layer]] = {"conv": Conv, "pool": Pool, "add": Add, "softmax": Softmax}
+VERSION = 2
+KINDS: dict[str, type[Layer]] = {
+    "conv": Conv,
+    "pool": Pool,
+    "add": Add,
+    "softmax": Softmax,
+    "arrange": Arrange,
+    "resize": Resize,
+    "table": Table,
+}
 DTYPES = {"weights": "int8", "bias": "int32", "scales": "float64"}
 MAX_RANK = 4
 _HEAD = struct.Struct("<4sIII")
@@ -49,7 +57,8 @@ def graph_bytes(graph: Graph) -> bytes:
         {"type": names[type(layer)]} | {f.name: plain(getattr(layer, f.name)) for f in fields(layer)}
         for layer in graph.layers
     ]
-    own = {f.name: getattr(graph, f.name) for f in fields(graph) if f.name not in ("tensors", "layers")}
+    stated = {f.name for f in fields(graph)} - {"tensors", "layers", "further_inputs"}
+    own = {name: getattr(graph, name) for name in sorted(stated)}
     text = json.dumps(own | {"tensors": [asdict(t) for t in graph.tensors.values()], "layers": layers}).encode()
     return pack(MAGIC, text, arrays)
 
@@ -140,10 +149,9 @@ class _Reader:
                 _refuse(f"layer {layer.name} reads what is not made, or makes what is")
             made.add(layer.output)
             layers.append(layer)
-        if not layers or layers[-1].output != _text(entry["output"]) or self.data:
-            _refuse("the last layer must make the output, and nothing may follow the arrays")
-        if any(isinstance(layer, Softmax) for layer in layers[:-1]):
-            _refuse("a softmax that is not the last layer")
+        outputs = [_text(name) for name in (entry["output"], *entry["further_outputs"])]
+        if not layers or not set(outputs) <= made - {entry["input"]} or len(set(outputs)) < len(outputs) or self.data:
+            _refuse("outputs that no layer makes, or something behind the arrays")
         return Graph(
             name=_text(entry["name"]),
             tensors=self.tensors,
@@ -152,6 +160,7 @@ class _Reader:
             output=entry["output"],
             input_shape=self._outer_shape(entry["input_shape"], entry["input"]),
             output_shape=self._outer_shape(entry["output_shape"], entry["output"]),
+            further_outputs={name: self._outer_shape(shape, name) for name, shape in entry["further_outputs"].items()},
             metadata={_text(key): _text(value) for key, value in entry["metadata"].items()},
         )
 
@@ -163,7 +172,7 @@ class _Reader:
 
     def _layer(self, item: dict) -> Layer:
         layer_type = KINDS[item["type"]]
-        n_inputs = 2 if layer_type is Add else 1
+        n_inputs = 2 if layer_type is Add else len(item["inputs"]) or 1 if layer_type is Arrange else 1
         common: dict[str, Any] = {
             "name": _text(item["name"]),
             "inputs": tuple(_text(name) for name in item["inputs"]),
@@ -175,9 +184,14 @@ class _Reader:
         if layer_type is Softmax:
             self._expect(common["name"], output.shape, sources[0].shape)
             return Softmax(**common, beta=_real(item["beta"]))
+        if layer_type is Resize:
+            return self._resize(item, common, sources[0], output)
+        if layer_type is Table:
+            return self._table(item, common, sources[0], output)
+        if layer_type is Arrange:
+            return self._arrange(item, common, sources, output)
+        self._check_scales(common["name"], sources, output)
         low, high = (_integer(item[bound], -128, 127) for bound in ("low", "high"))
-        if any(source.scale / output.scale >= 1 << MAX_SHIFT for source in sources):
-            _refuse(f"layer {common['name']} with impossible scales")
         common |= {"low": low, "high": high}
         if layer_type is Add:
             for source in sources:
@@ -189,6 +203,34 @@ class _Reader:
             self._expect(common["name"], output.shape, (*size, sources[0].shape[2]))
             return self._pool(item, common, window, sources[0], output)
         return self._conv(item, common, window, size, sources[0], output)
+
+    @staticmethod
+    def _check_scales(name: str, sources: list[Tensor], output: Tensor) -> None:
+        if any(source.scale / output.scale >= 1 << MAX_SHIFT for source in sources):
+            _refuse(f"layer {name} with impossible scales")
+
+    def _resize(self, item: dict, common: dict, source: Tensor, output: Tensor) -> Resize:
+        self._expect(common["name"], output.shape[2:], source.shape[2:])
+        modes = item["half_pixel"], item["align_corners"]
+        is_same = (source.scale, source.zero_point) == (output.scale, output.zero_point)
+        if not is_same or any(type(mode) is not bool for mode in modes) or all(modes):
+            _refuse(f"layer {common['name']}: modes {modes}, or another quantisation behind it")
+        return Resize(**common, size=(output.shape[0], output.shape[1]), half_pixel=modes[0], align_corners=modes[1])
+
+    def _table(self, item: dict, common: dict, source: Tensor, output: Tensor) -> Table:
+        self._expect(common["name"], output.shape, source.shape)
+        table = self._array(item["table"], "int8")
+        if table.shape not in ((1, 256), (source.shape[2], 256)):
+            _refuse(f"layer {common['name']}: a table of shape {table.shape}")
+        return Table(**common, table=table, kind=_text(item["kind"]))
+
+    def _arrange(self, item: dict, common: dict, sources: list[Tensor], output: Tensor) -> Arrange:
+        self._check_scales(common["name"], sources, output)
+        index, n_values = self._array(item["index"], "int32"), sum(math.prod(source.shape) for source in sources)
+        self._expect(common["name"], index.shape, output.shape)
+        if index.min() < -1 or index.max() >= n_values:
+            _refuse(f"layer {common['name']}: places outside of its inputs")
+        return Arrange(**common, index=index, kind=_text(item["kind"]))
 
     def _pool(self, item: dict, common: dict, window: Window, source: Tensor, output: Tensor) -> Pool:
         padded = window.pad_top or window.pad_bottom or window.pad_left or window.pad_right

@@ -16,19 +16,12 @@ from ..floating import FloatGraph
 from ..graph import Window
 from .build import MAX_ELEMENTS, FloatBuilder
 from .onnx_file import MALFORMED, Node, OnnxFile, read_onnx
+from .places import Transposed, depth_to_space, nearest, padded, places, space_to_depth
 from .windows import NO_PADDING, make_window, same_padding
 
 HINTS = {
-    "Sigmoid": "use Relu or Clip, or leave a last one to the host",
-    "Tanh": "use Relu or Clip",
-    "HardSwish": "use Relu or Clip",
-    "HardSigmoid": "use Relu or Clip",
-    "LeakyRelu": "use Relu",
-    "PRelu": "use Relu",
     "Gelu": "use Relu",
-    "Concat": "add branches instead, or run the part from it on on the host",
     "ArgMax": "end the network before it: the host takes the argmax",
-    "ConvTranspose": "replace it in the network, or run the part from it on on the host",
 }
 DEFAULT_HINT = "replace it in the network, or run the part from it on on the host"
 
@@ -75,16 +68,19 @@ def parse_onnx(data: bytes, name: str) -> FloatGraph:
 
 class _Importer:
     def __init__(self, file: OnnxFile, name: str):
-        for what, values in (("inputs", file.inputs), ("outputs", file.outputs)):
-            if len(values) != 1:
-                raise UnsupportedModelError(f"the network has {len(values)} {what}, where 1 is supported")
-        self.file, self.output = file, file.outputs[0]
+        if len(file.inputs) != 1 or not file.outputs:
+            raise UnsupportedModelError(
+                f"the network has {len(file.inputs)} inputs and {len(file.outputs)} outputs, where 1 input and 1 or "
+                "more outputs are supported"
+            )
+        self.file = file
         ((self.input, self.input_shape),) = file.inputs
         self.builder = FloatBuilder(name)
         self.values: dict[str, View | Constant] = {"": Constant(values=np.empty(0))}
         self.values |= {key: Constant(values=values) for key, values in file.constants.items()}
-        self.rules: dict[str, Callable[[Node], View | Constant]] = {
+        self.rules: dict[str, Callable[[Node], View | Constant | list[View]]] = {
             "Conv": self._conv,
+            "ConvTranspose": self._conv_transpose,
             "Gemm": self._gemm,
             "MatMul": self._matmul,
             "Add": self._add,
@@ -97,6 +93,7 @@ class _Importer:
             "MaxPool": self._pool,
             "AveragePool": self._pool,
             "GlobalAveragePool": self._global_average_pool,
+            "GlobalMaxPool": self._global_max_pool,
             "ReduceMean": self._reduce_mean,
             "Softmax": self._softmax,
             "Pad": self._pad,
@@ -104,6 +101,16 @@ class _Importer:
             "Shape": self._shape,
             "Gather": self._gather,
             "Concat": self._concat,
+            "Slice": self._slice,
+            "Split": self._split,
+            "DepthToSpace": self._depth_to_space,
+            "SpaceToDepth": self._space_to_depth,
+            "Resize": self._resize,
+            "Upsample": self._resize,
+            "LeakyRelu": self._leaky_relu,
+            "PRelu": self._prelu,
+            "HardSigmoid": self._hard_sigmoid,
+            "Elu": self._elu,
             "QuantizeLinear": self._quantize_linear,
             "DequantizeLinear": self._dequantize_linear,
             "QLinearConv": self._qlinear_conv,
@@ -111,6 +118,7 @@ class _Importer:
             "QLinearAdd": self._qlinear_add,
             "QLinearGlobalAveragePool": self._qlinear_global_average_pool,
         } | dict.fromkeys(_ARRANGEMENTS, self._arrange)
+        self.rules |= dict.fromkeys(_FUNCTIONS, self._function)
 
     def graph(self) -> FloatGraph:
         live = self._live_nodes()
@@ -119,12 +127,19 @@ class _Importer:
         problems = [f"layer {c.name}: {c.operator} {c.problem}" for c in checks if c.problem]
         if problems:
             raise UnsupportedModelError("; ".join(problems), checks)
-        result = self.values.get(self.output)
-        if not isinstance(result, View) or result.padding != NO_PADDING:
-            raise UnsupportedModelError(f"the output {self.output} is not computed by a layer", checks)
+        outputs, names = {}, {}
+        for name in self.file.outputs:
+            result = self.values.get(name)
+            if not isinstance(result, View):
+                raise UnsupportedModelError(f"the output {name} is not computed by a layer", checks)
+            if result.padding != NO_PADDING:
+                result = self._padded(name, result)
+            if result.tensor in outputs:
+                raise UnsupportedModelError(f"the network returns {result.tensor} twice: leave one of the outputs out")
+            outputs[result.tensor], names[result.tensor] = self._output_shape(result), name
         return self.builder.finish(
-            self.input, result.tensor, self.input_shape, self._output_shape(result), "onnx"
-        )  # fmt: skip
+            self.input, outputs, self.input_shape, "onnx", names=names if len(outputs) > 1 else None
+        )
 
     # Walk
 
@@ -138,7 +153,7 @@ class _Importer:
                 if name:
                     makers[name] = i
         live: set[int] = set()
-        pending = [self.output]
+        pending = list(self.file.outputs)
         while pending:
             i = makers.get(pending.pop())
             if i is not None and i not in live:
@@ -158,7 +173,9 @@ class _Importer:
             problem = f"is not checked: it reads {missing[0]}, which cannot run"
         else:
             try:
-                self.values[node.name] = self.rules[node.operator](node)
+                result = self.rules[node.operator](node)
+                made = result if isinstance(result, list) else [result]
+                self.values |= dict(zip(node.outputs, made, strict=len(made) > 1))
             except UnsupportedModelError as error:
                 problem = str(error)
             except (ModelError, *MALFORMED) as error:
@@ -183,8 +200,9 @@ class _Importer:
                 except (ModelError, *MALFORMED):
                     break  # reported where it is checked
             name = node.name
-        if indices.ndim == 4 and len(indices) == 1:
-            channels, height, width = (indices.shape[axis] for axis in (1, 2, 3))
+        slides = name in first and first[name].operator in _SLIDING
+        if len(indices) == 1 and (indices.ndim == 4 or (indices.ndim == 3 and slides)):
+            channels, height, width = indices.shape[1], *(1, *indices.shape[2:])[-2:]
             places = np.arange(indices.size).reshape(height, width, channels).transpose(2, 0, 1)
         else:
             height, width, channels = 1, indices[..., 0].size, np.size(indices, -1)
@@ -201,8 +219,8 @@ class _Importer:
         height, width, channels = self.builder.shapes[view.tensor]
         if _is_identity(view.order):
             return view.order.shape
-        if np.array_equal(view.order, _channels_first(height, width, channels)):
-            return (1, height, width, channels)
+        if np.array_equal(view.order.ravel(), _channels_first(height, width, channels).ravel()):
+            return (1, *((height, width) if view.order.ndim == 4 else (height * width,)), channels)
         raise UnsupportedModelError(
             f"{view.tensor} is rearranged in a way that is neither channels first nor last: leave that to the host"
         )
@@ -214,17 +232,47 @@ class _Importer:
         if not isinstance(value, View):
             raise UnsupportedModelError("computes with constants only: export the network with constants folded")
         if value.padding != NO_PADDING and not may_be_padded:
-            raise UnsupportedModelError("reads the output of a Pad; only convolutions can")
+            return self._padded(node.inputs[position], value)
         return value
 
+    def _padded(self, name: str, view: View) -> View:
+        """A tensor that holds the padding of ``view``, the value ``name``."""
+        made = f"{name}/padded"
+        if made not in self.builder.shapes:
+            top, bottom, left, right = view.padding
+            index = padded(*places(self.builder.shapes[view.tensor]), [(top, bottom), (left, right), (0, 0)])
+            self.builder.arrange(made, (view.tensor,), index, "pad")
+        return self._made(made)
+
     def _map(self, node: Node, **options: bool) -> View:
-        """An input that must be a feature map, channels first."""
+        """An input that must be a feature map, channels first; rearranged where it is not."""
         view = self._view(node, **options)
-        if not np.array_equal(view.order, _channels_first(*self.builder.shapes[view.tensor])):
+        if not np.array_equal(view.order.ravel(), _channels_first(*self.builder.shapes[view.tensor]).ravel()):
+            if view.order.ndim not in (3, 4) or view.padding != NO_PADDING:
+                raise UnsupportedModelError(
+                    f"reads {view.tensor} in shape {view.order.shape}, not as (1, channels, height, width)"
+                )
+            made = f"{node.inputs[0]}/{node.name}"
+            return self._moved(made, (view.tensor,), view.order, "transpose")
+        if view.order.ndim not in (3, 4):
             raise UnsupportedModelError(
                 f"reads {view.tensor} in shape {view.order.shape}, not as (1, channels, height, width)"
             )
         return view
+
+    def _moved(self, name: str, inputs: tuple[str, ...], index: np.ndarray, kind: str) -> View:
+        """A tensor that holds the inputs' values at ``index``, which has the shape of the ONNX value."""
+        if index.ndim not in (2, 3, 4) or len(index) != 1 or index.size == 0:
+            raise UnsupportedModelError(f"makes shape {index.shape}; a batch of 1 and one to three more can run")
+        if index.ndim == 2:
+            places_last = index.reshape(1, 1, -1)
+        else:
+            places_last = index.reshape(index.shape[1], *(1, *index.shape[2:])[-2:]).transpose(1, 2, 0)
+        if len(inputs) == 1 and places_last.shape == self.builder.shapes[inputs[0]] and _is_identity(places_last):
+            made = inputs[0]
+        else:
+            made = self.builder.arrange(name, inputs, np.ascontiguousarray(places_last), kind)
+        return self._made(made, index.shape if index.ndim == 2 else None, index.ndim)
 
     def _known(self, node: Node, position: int, what: str) -> Constant:
         value = self.values[node.inputs[position]] if position < len(node.inputs) else Constant(values=np.empty(0))
@@ -243,10 +291,13 @@ class _Importer:
         values = self._optional(node, position, attribute)
         return None if values is None else [int(n) for n in values.ravel()]
 
-    def _made(self, tensor: str, shape: tuple[int, ...] | None = None) -> View:
-        """View of a new tensor: channels first, or in ``shape``, row-major."""
+    def _made(self, tensor: str, shape: tuple[int, ...] | None = None, rank: int = 4) -> View:
+        """View of a new tensor: channels first with ``rank`` dimensions, or in ``shape``, row-major."""
         size = self.builder.shapes[tensor]
-        return View(tensor=tensor, order=_channels_first(*size) if shape is None else _row_major(size, shape))
+        if shape is not None:
+            return View(tensor=tensor, order=_row_major(size, shape))
+        order = _channels_first(*size)
+        return View(tensor=tensor, order=order if rank == 4 else order.reshape(1, size[2], -1))
 
     def _like(self, tensor: str, view: View) -> View:
         return replace(view, tensor=tensor)
@@ -259,15 +310,57 @@ class _Importer:
 
     def _convolution(self, node: Node, x: View, weights: Constant, bias: np.ndarray | None) -> View:
         values, groups = weights.values, int(node.attributes.get("group", 1))
-        if values.ndim != 4:
-            raise UnsupportedModelError(f"has weights of shape {values.shape}; convolutions in 2 dimensions can run")
+        if values.ndim != x.order.ndim:
+            raise UnsupportedModelError(f"has weights of shape {values.shape} for {x.order.shape}")
         window = self._window(node, x, values.shape[2:])
+        values = values.reshape(*values.shape[:2], *window.kernel)
         depthwise = groups > 1 and groups == self.builder.shapes[x.tensor][2]
         made = self.builder.conv(
             node.name, x.tensor, values.transpose(0, 2, 3, 1), bias, window, groups=groups,
             kind="depthwise" if depthwise else "conv", weight_scales=_per_output(weights, 0),
         )  # fmt: skip
-        return self._made(made)
+        return self._made(made, None, x.order.ndim)
+
+    def _conv_transpose(self, node: Node) -> View:
+        x, weights, attributes = self._map(node), self._known(node, 1, "weights"), node.attributes
+        rank, groups = x.order.ndim - 2, int(attributes.get("group", 1))
+        size = self.builder.shapes[x.tensor]
+        if weights.values.ndim != rank + 2 or groups < 1 or len(weights.values) != size[2] or size[2] % groups:
+            raise ModelError(f"weights of shape {weights.values.shape} for {size[2]} channels")
+        if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in attributes:
+            raise UnsupportedModelError("has automatic padding: export it with explicit pads")
+        kernel, stride, dilation, extra = (
+            (*[value] * (2 - rank), *map(int, attributes.get(name, default)))
+            for name, default, value in (
+                ("", weights.values.shape[2:], 1),
+                ("strides", [1] * rank, 1),
+                ("dilations", [1] * rank, 1),
+                ("output_padding", [0] * rank, 0),
+            )
+        )
+        pads = [int(n) for n in attributes.get("pads", [0] * (2 * rank))]
+        before, behind = ((*[0] * (2 - rank), *half) for half in (pads[:rank], pads[rank:]))
+        if min(*stride, *dilation) < 1 or max(*stride) > 16 or min(*before, *behind, *extra) < 0:
+            raise UnsupportedModelError(f"has strides {stride}, dilations {dilation}, pads {pads}")
+        made = [
+            (n - 1) * s + (k - 1) * d + 1 + e - a - b
+            for n, s, k, d, e, a, b in zip(size, stride, kernel, dilation, extra, before, behind, strict=False)
+        ]
+        if min(made) < 1:
+            raise ModelError(f"makes a map of {made}")
+
+        def by_output(values: np.ndarray) -> np.ndarray:
+            split = values.reshape(groups, size[2] // groups, -1, *kernel)  # group, input, output of the group
+            return split.transpose(0, 2, 3, 4, 1).reshape(-1, *kernel, size[2] // groups)
+
+        weights = _rearranged(weights, by_output)
+        phases = Transposed(weights.values, size[:2], tuple(made), stride, dilation, before, groups)
+        bias, scales = self._optional(node, 2, "bias"), _per_output(weights, 0)
+        grid = self.builder.conv(
+            f"{node.name}/phases", x.tensor, phases.weights, None if bias is None else bias[phases.outputs],
+            phases.window, groups=groups, weight_scales=None if scales is None else scales[phases.outputs],
+        )  # fmt: skip
+        return self._made(self.builder.arrange(node.name, (grid,), phases.index, "interleave"), None, x.order.ndim)
 
     def _gemm(self, node: Node) -> View:
         attributes = node.attributes
@@ -311,10 +404,13 @@ class _Importer:
         attributes = node.attributes
         stride = attributes.get("strides", [1, 1])
         dilation = attributes.get("dilations", [1, 1])
-        if not len(kernel) == len(stride) == len(dilation) == 2:
-            raise UnsupportedModelError("slides in other than 2 dimensions")
-        height, width, _ = self.builder.shapes[x.tensor]
         automatic, given = attributes.get("auto_pad", "NOTSET"), attributes.get("pads", [0, 0, 0, 0])
+        if len(kernel) == 1:
+            kernel, stride, dilation = (1, *kernel), [1, *stride[-1:]], [1, *dilation[-1:]]
+            given = [0, given[0], 0, given[-1]]
+        if not len(kernel) == len(stride) == len(dilation) == 2:
+            raise UnsupportedModelError("slides in other than 1 or 2 dimensions")
+        height, width, _ = self.builder.shapes[x.tensor]
         top, left, bottom, right = given if automatic == "NOTSET" else NO_PADDING
         own, padded = (top, bottom, left, right), x.padding
         if automatic in ("SAME_UPPER", "SAME_LOWER"):
@@ -367,17 +463,45 @@ class _Importer:
 
     def _affine(self, node: Node, data: int, rule: Callable[[np.ndarray], tuple[Any, Any]]) -> View:
         """With a constant of one value for each channel: ``rule`` gives factor and addend."""
-        x, constant = self._view(node, data), self._known(node, 1 - data, "second operand").values
+        x = self._view(node, data)
+        by_channel = self._by_channel(x, self._known(node, 1 - data, "second operand").values)
+        with np.errstate(divide="ignore"):
+            factor, addend = rule(by_channel)
+        return self._like(self.builder.affine(node.name, x.tensor, factor, addend), x)
+
+    def _by_channel(self, x: View, constant: np.ndarray) -> np.ndarray:
+        """The value of ``constant``, which is broadcast against ``x``, for each channel."""
         if np.broadcast_shapes(constant.shape, x.order.shape) != x.order.shape:
             raise UnsupportedModelError(f"combines shapes {x.order.shape} and {constant.shape}")
-        places = np.empty(x.order.size)
-        places[x.order.ravel()] = np.broadcast_to(constant, x.order.shape).ravel()
-        by_channel = places.reshape(-1, self.builder.shapes[x.tensor][2])
+        values = np.empty(x.order.size)
+        values[x.order.ravel()] = np.broadcast_to(constant, x.order.shape).ravel()
+        by_channel = values.reshape(-1, self.builder.shapes[x.tensor][2])
         if np.any(by_channel != by_channel[0]):
             raise UnsupportedModelError("has a constant that differs from position to position of a channel")
-        with np.errstate(divide="ignore"):
-            factor, addend = rule(by_channel[0])
-        return self._like(self.builder.affine(node.name, x.tensor, factor, addend), x)
+        return by_channel[0]
+
+    def _function(self, node: Node) -> View:
+        x = self._view(node)
+        return self._like(self.builder.function(node.name, x.tensor, _FUNCTIONS[node.operator]), x)
+
+    def _leaky_relu(self, node: Node) -> View:
+        x, alpha = self._view(node), float(node.attributes.get("alpha", 0.01))
+        return self._like(self.builder.function(node.name, x.tensor, "leaky ReLU", alpha), x)
+
+    def _prelu(self, node: Node) -> View:
+        x = self._view(node)
+        alpha = self._by_channel(x, self._known(node, 1, "slopes").values)
+        return self._like(self.builder.function(node.name, x.tensor, "leaky ReLU", alpha), x)
+
+    def _elu(self, node: Node) -> View:
+        x, alpha = self._view(node), float(node.attributes.get("alpha", 1.0))
+        return self._like(self.builder.function(node.name, x.tensor, "ELU", alpha), x)
+
+    def _hard_sigmoid(self, node: Node) -> View:
+        if node.attributes.get("beta", 0.5) != 0.5:
+            raise UnsupportedModelError("has a beta other than 0.5")
+        x, alpha = self._view(node), float(node.attributes.get("alpha", 0.2))
+        return self._like(self.builder.function(node.name, x.tensor, "hard sigmoid", alpha), x)
 
     def _batch_normalization(self, node: Node) -> View:
         x = self._view(node)
@@ -396,8 +520,13 @@ class _Importer:
         window = self._window(node, x, attributes["kernel_shape"])
         if attributes.get("ceil_mode", 0):
             self._check_ceil(window, self.builder.shapes[x.tensor])
-        mode = "max" if node.operator == "MaxPool" else "average"
-        return self._made(self.builder.pool(node.name, x.tensor, window, mode))
+        mode, tensor = "max" if node.operator == "MaxPool" else "average", x.tensor
+        pads = [(window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0)]
+        if mode == "average" and attributes.get("count_include_pad", 0) and any(map(any, pads)):
+            index = padded(*places(self.builder.shapes[tensor]), pads)
+            tensor = self.builder.arrange(f"{node.name}/padded", (tensor,), index, "pad")
+            window = replace(window, pad_top=0, pad_bottom=0, pad_left=0, pad_right=0)
+        return self._made(self.builder.pool(node.name, tensor, window, mode), None, x.order.ndim)
 
     @staticmethod
     def _check_ceil(window: Window, shape: tuple[int, int, int]) -> None:
@@ -408,23 +537,30 @@ class _Importer:
 
     def _global_average_pool(self, node: Node) -> View:
         x = self._map(node)
-        return self._made(self._average(node, x))
+        return self._made(self._average(node, x), None, x.order.ndim)
+
+    def _global_max_pool(self, node: Node) -> View:
+        x = self._map(node)
+        window = Window(kernel=self.builder.shapes[x.tensor][:2])
+        return self._made(self.builder.pool(node.name, x.tensor, window, "max"), None, x.order.ndim)
 
     def _average(self, node: Node, x: View) -> str:
         return self.builder.pool(node.name, x.tensor, Window(kernel=self.builder.shapes[x.tensor][:2]), "average")
 
     def _reduce_mean(self, node: Node) -> View:
         x, axes = self._map(node), self._integers(node, 1, "axes")
-        if axes is None or sorted(axis % 4 for axis in axes) != [2, 3]:
+        rank = x.order.ndim
+        if axes is None or sorted(axis % rank for axis in axes) != list(range(2, rank)):
             raise UnsupportedModelError(f"reduces axes {axes}; means over height and width are supported")
         made = self._average(node, x)
-        return self._made(made, None if node.attributes.get("keepdims", 1) else (1, self.builder.shapes[made][2]))
+        return self._made(made, None if node.attributes.get("keepdims", 1) else (1, self.builder.shapes[made][2]), rank)
 
     def _softmax(self, node: Node) -> View:
         x = self._view(node)
-        axis = int(node.attributes.get("axis", -1))
-        if x.order.ndim != 2 or axis not in (1, -1) or self.builder.shapes[x.tensor][:2] != (1, 1):
-            raise UnsupportedModelError(f"over axis {axis} of shape {x.order.shape}; softmax of a vector is supported")
+        axis, n_channels = int(node.attributes.get("axis", -1)), self.builder.shapes[x.tensor][2]
+        rows = np.moveaxis(x.order, axis, -1).reshape(-1, x.order.shape[axis])
+        if rows.shape[1] != n_channels or np.any(rows - rows[:, :1] != np.arange(n_channels)):
+            raise UnsupportedModelError(f"over axis {axis} of shape {x.order.shape}; over channels is supported")
         return self._like(self.builder.softmax(node.name, x.tensor), x)
 
     # What computes nothing
@@ -470,22 +606,104 @@ class _Importer:
         values = self._known(node, 0, "values").values
         return Constant(values=np.take(values, self._known(node, 1, "indices").values, node.attributes.get("axis", 0)))
 
-    def _concat(self, node: Node) -> Constant:
-        if any(isinstance(self.values[name], View) for name in node.inputs):
-            raise UnsupportedModelError(f"joins feature maps, which is not supported; {HINTS['Concat']}")
-        parts = [self._known(node, i, "values").values for i in range(len(node.inputs))]
-        return Constant(values=np.concatenate(parts, node.attributes["axis"]))
+    def _concat(self, node: Node) -> View | Constant:
+        axis = int(node.attributes["axis"])
+        if all(isinstance(self.values[name], Constant) for name in node.inputs):
+            return Constant(
+                values=np.concatenate([self._known(node, i, "values").values for i in range(len(node.inputs))], axis)
+            )
+        views = [self._view(node, i) for i in range(len(node.inputs))]
+        starts = np.cumsum([0, *(view.order.size for view in views)])
+        index = np.concatenate([view.order + start for view, start in zip(views, starts, strict=False)], axis)
+        return self._moved(node.name, tuple(view.tensor for view in views), index, "concat")
+
+    def _slice(self, node: Node) -> View | Constant:
+        value = self.values[node.inputs[0]]
+        starts, ends = self._integers(node, 1, "starts") or [], self._integers(node, 2, "ends") or []
+        axes = self._integers(node, 3, "axes") or list(range(len(starts)))
+        steps = self._integers(node, 4, "steps") or [1] * len(starts)
+        whole = value.values if isinstance(value, Constant) else self._view(node).order
+        cut = [slice(None)] * whole.ndim
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            if step < 1:
+                raise UnsupportedModelError(f"has step {step}; steps forward are supported")
+            cut[axis] = slice(start, end, step)
+        if isinstance(value, Constant):
+            return Constant(values=whole[tuple(cut)])
+        return self._moved(node.name, (value.tensor,), whole[tuple(cut)], "slice")
+
+    def _split(self, node: Node) -> list[View]:
+        x, axis = self._view(node), int(node.attributes.get("axis", 0))
+        sizes, n = self._integers(node, 1, "split"), len(node.outputs)
+        if sizes is None:
+            each = -(-x.order.shape[axis] // n)
+            sizes = [each] * (n - 1) + [x.order.shape[axis] - each * (n - 1)]
+        if len(sizes) != n or min(sizes) < 1 or sum(sizes) != x.order.shape[axis]:
+            raise ModelError(f"splits {x.order.shape} into {sizes}")
+        parts = np.split(x.order, np.cumsum(sizes)[:-1], axis)
+        return [self._moved(name, (x.tensor,), part, "slice") for name, part in zip(node.outputs, parts, strict=True)]
 
     def _pad(self, node: Node) -> View:
-        x, pads = self._map(node, may_be_padded=True), self._integers(node, 1, "pads")
-        value = self._optional(node, 2, "value")
+        x, pads = self._view(node, may_be_padded=True), self._integers(node, 1, "pads")
+        value, rank = self._optional(node, 2, "value"), x.order.ndim
+        mode = node.attributes.get("mode", "constant")
         level = float(node.attributes.get("value", 0.0) if value is None else value.item())
-        if node.attributes.get("mode", "constant") != "constant" or level != 0:
+        axes = self._integers(node, 3, "axes") or list(range(rank))
+        if pads is None or len(pads) != 2 * len(axes):
+            raise ModelError(f"pads {pads} of {rank} dimensions")
+        if mode == "constant" and level != 0:
             raise UnsupportedModelError("pads with something else than 0")
-        if pads is None or len(pads) != 8 or min(pads) < 0 or pads[0] or pads[1] or pads[4] or pads[5]:
-            raise UnsupportedModelError(f"pads {pads}; height and width of a map can be padded")
-        top, bottom, left, right = x.padding
-        return replace(x, padding=(top + pads[2], bottom + pads[6], left + pads[3], right + pads[7]))
+        amounts = [(0, 0)] * rank
+        for i, axis in enumerate(axes):
+            amounts[axis] = pads[i], pads[i + len(axes)]
+        is_map = np.array_equal(x.order, _channels_first(*self.builder.shapes[x.tensor]))
+        if is_map and mode == "constant" and not any(map(any, amounts[:2])) and min(map(min, amounts)) >= 0:
+            top, bottom, left, right = x.padding
+            (a, b), (c, d) = amounts[2:]
+            return replace(x, padding=(top + a, bottom + b, left + c, right + d))
+        x = self._view(node)
+        return self._moved(node.name, (x.tensor,), padded(x.order, amounts, mode), "pad")
+
+    def _depth_to_space(self, node: Node) -> View:
+        x, block = self._map(node), int(node.attributes["blocksize"])
+        outermost = node.attributes.get("mode", "DCR") == "CRD"
+        index = depth_to_space(*places(self.builder.shapes[x.tensor]), block, channels_outermost=outermost)
+        return self._made(self.builder.arrange(node.name, (x.tensor,), index, "depth to space"))
+
+    def _space_to_depth(self, node: Node) -> View:
+        x, block = self._map(node), int(node.attributes["blocksize"])
+        index = space_to_depth(*places(self.builder.shapes[x.tensor]), block)
+        return self._made(self.builder.arrange(node.name, (x.tensor,), index, "space to depth"))
+
+    def _resize(self, node: Node) -> View:
+        x, attributes = self._map(node), node.attributes
+        size, rank = self.builder.shapes[x.tensor], x.order.ndim
+        mode = attributes.get("mode", "nearest")
+        place = attributes.get("coordinate_transformation_mode", "half_pixel")
+        if node.operator == "Upsample":
+            place, scales, sizes = "asymmetric", self._optional(node, 1, "scales"), None
+        else:
+            scales, sizes = self._optional(node, 2, "scales"), self._optional(node, 3, "sizes")
+        if attributes.get("antialias", 0) or "axes" in attributes:
+            raise UnsupportedModelError("resizes some axes only, or with antialiasing")
+        if sizes is None:
+            exact = np.asarray(x.order.shape) * (np.ones(rank) if scales is None else scales.astype(np.float64))
+            sizes = np.floor(exact + 1e-6).astype(np.int64)
+            if np.any(np.abs(sizes - exact) > 1e-4):
+                raise UnsupportedModelError(f"scales {x.order.shape} by {scales}: use scales that give whole sizes")
+        made = [int(n) for n in sizes]
+        if len(made) != rank or made[:2] != list(x.order.shape[:2]) or min(made) < 1 or max(made) > MAX_SIDE:
+            raise UnsupportedModelError(f"resizes {x.order.shape} to {made}; height and width can be resized")
+        target = (1, *made[2:])[-2:]
+        if mode == "nearest":
+            rounding = attributes.get("nearest_mode", "round_prefer_floor" if node.operator == "Resize" else "floor")
+            rows, columns = (_nearest(n, m, place, rounding) for n, m in zip(size[:2], target, strict=True))
+            index = nearest(*places(size), rows, columns)
+            return self._made(self.builder.arrange(node.name, (x.tensor,), index, "nearest"), None, rank)
+        if mode not in ("linear", "bilinear") or place not in _PLACES:
+            raise UnsupportedModelError(f"has mode {mode}, {place}; nearest and linear are supported")
+        resized = self.builder.resize(node.name, x.tensor, target, **_PLACES[place])
+        return self._made(resized, None, rank)
 
     # Quantised networks
 
@@ -549,7 +767,39 @@ class _Importer:
         return self._quantised(node, 3, self._made(self._average(node, x)))
 
 
+MAX_SIDE = 1 << 14
+_SLIDING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Pad", "Resize")
+_FUNCTIONS = {"Sigmoid": "logistic", "Tanh": "tanh", "HardSwish": "hard swish"}
+_PLACES = {
+    "half_pixel": {"half_pixel": True, "align_corners": False},
+    "pytorch_half_pixel": {"half_pixel": True, "align_corners": False},
+    "align_corners": {"half_pixel": False, "align_corners": True},
+    "asymmetric": {"half_pixel": False, "align_corners": False},
+}
+"""Where `pumice.graph.Resize` finds values for a coordinate_transformation_mode."""
 _ARRANGEMENTS = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast")
+
+
+def _nearest(size: int, made: int, place: str, rounding: str) -> np.ndarray:
+    """Which of ``size`` values each of ``made`` is."""
+    if place not in _PLACES or rounding not in _ROUNDINGS:
+        raise UnsupportedModelError(f"has mode nearest, {place}, {rounding}")
+    position = np.arange(made)
+    if place == "align_corners":
+        exact = position * ((size - 1) / (made - 1)) if made > 1 else position * 0.0
+    elif place == "asymmetric":
+        exact = position * (size / made)
+    else:
+        exact = (position + 0.5) * (size / made) - 0.5
+    return np.clip(_ROUNDINGS[rounding](exact), 0, size - 1).astype(np.int64)
+
+
+_ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
 
 
 def _is_identity(order: np.ndarray) -> bool:

@@ -8,26 +8,24 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tflite
 
 from ..errors import LayerCheck, ModelError, UnsupportedModelError
-from ..floating import FloatGraph
-from ..graph import Add, Conv, Graph, Layer, Pool, Softmax, Tensor, Window
-from ..quantise import clamp_bound
+from ..floating import FloatFunction, FloatGraph
+from ..graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Tensor, Window
+from ..quantise import clamp_bound, function_table
 from ..spec.numerics import MAX_SHIFT
+from .names import Names
+from .places import Transposed, padded, places
 from .tflite_constants import fold_constants
 from .tflite_file import FileOperator, FileTensor, TfliteFile, read_tflite
+from .tflite_moves import move_rules, pad_amounts
 from .windows import NO_PADDING, make_window, same_padding
 
 HINTS = {
-    "LOGISTIC": "use RELU or RELU6, or leave a last one to the host",
-    "TANH": "use RELU or RELU6",
-    "HARD_SWISH": "use RELU or RELU6",
-    "RELU": "let the converter fuse it into the layer before it",
-    "RELU6": "let the converter fuse it into the layer before it",
     "MUL": "fold it into the weights of the layer before it",
     "SUB": "fold a constant into the bias of the layer before it",
 }
@@ -41,8 +39,14 @@ ACTIVATIONS = {
 }
 """Range of real values that a fused activation leaves."""
 
-VIEWS = ("RESHAPE", "DEQUANTIZE")
+VIEWS = ("RESHAPE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS")
 """Operators whose result may be the network's output without being computed."""
+
+ANY_SHAPE = ("FULLY_CONNECTED", *VIEWS)
+"""Operators that read a map whatever it has been reshaped to."""
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+CLAMPS = {"RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 
 
 def load_tflite(path: str | Path) -> Graph | FloatGraph:
@@ -88,19 +92,24 @@ class Importer:
 
     dtype = weight_dtype = "INT8"
     bias_dtype = "INT32"
-    two_inputs: tuple[str, ...] = ("ADD",)
+    data_inputs: ClassVar[dict[str, tuple[int, ...]]] = {"ADD": (0, 1), "TRANSPOSE_CONV": (2,)}
 
     def __init__(self, file: TfliteFile, name: str):
         self.file, self.name, self.rules = file, name, self._rules()
-        for what, indices in (("inputs", file.inputs), ("outputs", file.outputs)):
-            if len(indices) != 1:
-                checks = self._checks(file.operators, {})
-                problems = [f"the network has {len(indices)} {what}, where 1 is supported", *_problems(checks)]
-                raise UnsupportedModelError("; ".join(problems), checks)
-        self.input, self.output = file.inputs[0], file.outputs[0]
+        if len(file.inputs) != 1 or not file.outputs:
+            checks = self._checks(file.operators, {})
+            problem = (
+                f"the network has {len(file.inputs)} inputs and {len(file.outputs)} outputs, where 1 input and 1 or "
+                "more outputs are supported"
+            )
+            raise UnsupportedModelError("; ".join([problem, *_problems(checks)]), checks)
+        self.input, self.outputs = file.inputs[0], tuple(dict.fromkeys(file.outputs))
         self.operators = self._live_operators()
         self.n_readers = Counter(i for op in self.operators for i in self._data_inputs(op))
-        self.n_views = Counter(i for op in self.operators if op.operator in VIEWS for i in self._data_inputs(op))
+        self.readers: dict[int, list[str]] = {}
+        for op in self.operators:
+            for i in self._data_inputs(op):
+                self.readers.setdefault(i, []).append(op.operator)
         self.tensors: dict[str, Tensor] = {}
         self.names: dict[int, str] = {}
         self.padding: dict[int, tuple[int, int, int, int]] = {}
@@ -116,9 +125,14 @@ class Importer:
             "MEAN": self._mean,
             "SOFTMAX": self._softmax,
             "RESHAPE": self._reshape,
+            "SQUEEZE": self._reshape,
+            "EXPAND_DIMS": self._reshape,
             "PAD": self._pad,
+            "PADV2": self._pad,
             "QUANTIZE": self._quantize,
             "DEQUANTIZE": self._dequantize,
+            **dict.fromkeys(CLAMPS, self._standalone_clamp),
+            **move_rules(self),
         }
 
     def graph(self) -> Graph | FloatGraph:
@@ -128,23 +142,42 @@ class Importer:
         if self.file.tensors[self.input].dtype == self.dtype:
             self._declare(self.input)
         layers = self._layers()
-        if self.output in self.padding:
-            raise UnsupportedModelError(f"tensor {self.file.tensors[self.output].name}, the output, is that of a PAD")
         return self._finish(layers)
 
     def _finish(self, layers: list[Layer]) -> Graph | FloatGraph:
         if not layers:
             raise UnsupportedModelError("the network has no layers")
+        own = Names(self._output_names(), self.tensors)
+        outputs = own.keys(self._outputs())
+        output, *further = outputs
+        tensors = {own.of(name): replace(tensor, name=own.of(name)) for name, tensor in self.tensors.items()}
         return Graph(
             name=self.name,
-            tensors=self.tensors,
-            layers=layers,
+            tensors=tensors,
+            layers=own.layers(layers),
             input=next(iter(self.tensors)),
-            output=self._source(self.output, "the network's output"),
+            output=output,
             input_shape=self.file.tensors[self.input].shape,
-            output_shape=self.file.tensors[self.output].shape,
+            output_shape=outputs[output],
             metadata={"format": "tflite"},
+            further_outputs={name: outputs[name] for name in further},
         )
+
+    def _output_names(self) -> dict[str, str]:
+        """What the file calls the graph's outputs, if there are several."""
+        if len(self.outputs) == 1:
+            return {}
+        return {self._source(i, "the network's output"): self.file.tensors[i].name for i in self.outputs}
+
+    def _outputs(self) -> dict[str, tuple[int, ...]]:
+        """The graph's outputs, and their shapes in the file."""
+        outputs: dict[str, tuple[int, ...]] = {}
+        for i in self.outputs:
+            name = self._source(i, "the network's output")
+            if name in outputs:
+                raise UnsupportedModelError(f"the network returns {name} twice: leave one of the outputs out")
+            outputs[name] = self.file.tensors[i].shape
+        return outputs
 
     # Which operators, and whether all of them can run
 
@@ -152,10 +185,14 @@ class Importer:
         """Inputs that are feature maps; weights, shapes and axes must be constants."""
         if op.operator not in self.rules:
             return tuple(i for i in op.inputs if i >= 0 and self.file.tensors[i].data is None)
-        n_inputs = 2 if op.operator in self.two_inputs else 1
-        if len(op.inputs) < n_inputs or min(op.inputs[:n_inputs]) < 0:
-            raise ModelError(f"layer {self._label(op)}: {op.operator} needs {n_inputs} inputs, not {len(op.inputs)}")
-        return op.inputs[:n_inputs]
+        positions = self.data_inputs.get(op.operator, (0,))
+        if op.operator == "CONCATENATION":
+            positions = tuple(range(max(1, len(op.inputs))))
+        if len(op.inputs) <= max(positions) or any(op.inputs[i] < 0 for i in positions):
+            raise ModelError(
+                f"layer {self._label(op)}: {op.operator} needs {max(positions) + 1} inputs, not {len(op.inputs)}"
+            )
+        return tuple(op.inputs[i] for i in positions)
 
     def _live_operators(self) -> list[FileOperator]:
         """Operators that the output depends on, in the file's order, which must be that of execution."""
@@ -167,7 +204,7 @@ class Importer:
                     raise ModelError(f"operator {i} ({op.operator}) makes tensor {tensor}, which has a value already")
                 makers[tensor], order[id(op)] = op, i
         live: dict[int, FileOperator] = {}
-        pending = [self.output]
+        pending = list(self.outputs)
         while pending:
             op = makers.get(pending.pop())
             if op is not None and order[id(op)] not in live:
@@ -203,9 +240,9 @@ class Importer:
     def _check_activations(self) -> None:
         """Every feature map is of `dtype`, of a known shape, with batch 1; float is allowed at the borders."""
         borders = {i for op in self.operators if op.operator == "QUANTIZE" for i in op.inputs[:1] if i == self.input}
-        borders |= {i for op in self.operators if op.operator == "DEQUANTIZE" for i in op.outputs if i == self.output}
+        borders |= {i for op in self.operators if op.operator == "DEQUANTIZE" for i in op.outputs if i in self.outputs}
         inputs_and_outputs = (i for op in self.operators for i in (*self._data_inputs(op), *op.outputs))
-        for i in dict.fromkeys((self.input, *inputs_and_outputs, self.output)):
+        for i in dict.fromkeys((self.input, *inputs_and_outputs, *self.outputs)):
             tensor = self.file.tensors[i]
             if tensor.data is not None:
                 continue  # refused by the layer that reads it
@@ -230,7 +267,7 @@ class Importer:
             try:
                 layer = self.rules[op.operator](op)
                 if layer is not None:
-                    layers.append(layer)
+                    layers += layer if isinstance(layer, list) else [layer]
             except UnsupportedModelError as error:
                 problems[op.outputs[0]] = str(error)
                 self._declare(op.outputs[0])  # so that the layers behind it are checked too
@@ -243,13 +280,15 @@ class Importer:
     def _label(self, op: FileOperator) -> str:
         return self.file.tensors[op.outputs[0]].name if op.outputs else "without output"
 
-    def _unsupported(self, op: FileOperator, why: str) -> UnsupportedModelError:
+    def unsupported(self, op: FileOperator, why: str) -> UnsupportedModelError:
+        """What to raise where ``op`` cannot run."""
         return UnsupportedModelError(f"layer {self._label(op)}: {op.operator} {why}")
 
-    def _malformed(self, op: FileOperator, why: str) -> ModelError:
+    def malformed(self, op: FileOperator, why: str) -> ModelError:
+        """What to raise where ``op`` contradicts itself."""
         return ModelError(f"layer {self._label(op)}: {op.operator} {why}")
 
-    def _map_shape(self, index: int) -> tuple[int, int, int]:
+    def map_shape(self, index: int) -> tuple[int, int, int]:
         """(height, width, channels) of a tensor; missing dimensions are the first ones."""
         height, width, channels = (1, 1, *self.file.tensors[index].shape[1:])[-3:]
         return height, width, channels
@@ -258,7 +297,7 @@ class Importer:
         """Add a tensor of the file to the graph."""
         tensor = self.file.tensors[index]
         scale, zero_point = self._quantisation(tensor)
-        made = Tensor(name=tensor.name, shape=self._map_shape(index), scale=scale, zero_point=zero_point)
+        made = Tensor(name=tensor.name, shape=self.map_shape(index), scale=scale, zero_point=zero_point)
         self.tensors[tensor.name], self.names[index] = made, tensor.name
         return made
 
@@ -283,44 +322,42 @@ class Importer:
 
     def _flat_input(self, op: FileOperator) -> Tensor:
         """Feature map that ``op`` reads, whatever it has been reshaped to."""
-        if op.inputs[0] in self.padding:
-            raise self._unsupported(op, "reads the output of a PAD; only convolutions can")
         return self.tensors[self._source(op.inputs[0], f"layer {self._label(op)}")]
 
-    def _input(self, op: FileOperator, position: int = 0, *, may_be_padded: bool = False) -> Tensor:
+    def map_input(self, op: FileOperator, position: int = 0) -> Tensor:
         """Feature map that ``op`` reads, in its own shape."""
         index = op.inputs[position]
+        if self.file.tensors[index].data is not None:
+            raise self.unsupported(op, "computes with a constant map")
         tensor = self.tensors[self._source(index, f"layer {self._label(op)}")]
-        if index in self.padding and not may_be_padded:
-            raise self._unsupported(op, "reads the output of a PAD; only convolutions can")
         top, bottom, left, right = self.padding.get(index, NO_PADDING)
         height, width, channels = tensor.shape
-        shape = self._map_shape(index)
+        shape = self.map_shape(index)
         if shape != (height + top + bottom, width + left + right, channels):
-            raise self._unsupported(
+            raise self.unsupported(
                 op, f"reads {tensor.name} reshaped from {tensor.shape} to {shape}; only FULLY_CONNECTED can"
             )
         return tensor
 
-    def _constant(
+    def constant(
         self, op: FileOperator, position: int, what: str, dtypes: tuple[str, ...], *ranks: int
     ) -> tuple[FileTensor, np.ndarray]:
         """A constant input and its values."""
         if len(op.inputs) <= position or op.inputs[position] < 0:
-            raise self._malformed(op, f"has no {what}")
+            raise self.malformed(op, f"has no {what}")
         tensor = self.file.tensors[op.inputs[position]]
         if tensor.dtype not in dtypes or tensor.data is None:
             found = "computed" if tensor.data is None and tensor.dtype in dtypes else tensor.dtype
-            raise self._unsupported(op, f"has {found} {what}, where constant {' or '.join(dtypes)} is supported")
+            raise self.unsupported(op, f"has {found} {what}, where constant {' or '.join(dtypes)} is supported")
         if len(tensor.shape) not in ranks or 0 in tensor.shape:
-            raise self._malformed(op, f"has {what} of shape {tensor.shape}; dimensions expected: {ranks}")
+            raise self.malformed(op, f"has {what} of shape {tensor.shape}; dimensions expected: {ranks}")
         return tensor, tensor.data
 
     def _clamp(self, op: FileOperator, output: Tensor) -> dict[str, Any]:
         """``low`` and ``high`` of the fused activation."""
         code = op.options["FusedActivationFunction"]
         if code not in ACTIVATIONS:
-            raise self._unsupported(op, f"has fused activation {code}; use RELU, RELU6 or RELU_N1_TO_1")
+            raise self.unsupported(op, f"has fused activation {code}; use RELU, RELU6 or RELU_N1_TO_1")
         low, high = ACTIVATIONS[code]
         return {"low": clamp_bound(low, output), "high": clamp_bound(high, output)}
 
@@ -330,19 +367,19 @@ class Importer:
     # Layers
 
     def _conv_2d(self, op: FileOperator) -> Layer | None:
-        x = self._input(op, may_be_padded=True)
-        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 4)
+        x = self.map_input(op)
+        weights, values = self.constant(op, 1, "weights", (self.weight_dtype,), 4)
         n_out, _, _, group_channels = weights.shape
         if x.shape[2] % group_channels or n_out % (x.shape[2] // group_channels):
-            raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
+            raise self.malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
         groups = x.shape[2] // group_channels
         return self._convolution(op, x, weights, values, 0, groups, "conv")
 
     def _depthwise_conv_2d(self, op: FileOperator) -> Layer | None:
-        x = self._input(op, may_be_padded=True)
-        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 4)
+        x = self.map_input(op)
+        weights, values = self.constant(op, 1, "weights", (self.weight_dtype,), 4)
         if weights.shape[0] != 1 or weights.shape[3] % x.shape[2]:
-            raise self._malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
+            raise self.malformed(op, f"has weights of shape {weights.shape} for {x.shape[2]} channels")
         by_output = np.ascontiguousarray(values.transpose(3, 1, 2, 0))
         return self._convolution(op, x, weights, by_output, 3, x.shape[2], "depthwise")
 
@@ -355,9 +392,9 @@ class Importer:
 
     def _fully_connected(self, op: FileOperator) -> Layer | None:
         if op.options["WeightsFormat"] != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
-            raise self._unsupported(op, "has shuffled weights: convert it with weights in the default format")
+            raise self.unsupported(op, "has shuffled weights: convert it with weights in the default format")
         x = self._flat_input(op)
-        weights, values = self._constant(op, 1, "weights", (self.weight_dtype,), 2)
+        weights, values = self.constant(op, 1, "weights", (self.weight_dtype,), 2)
         n_out, n_in = weights.shape
         height, width, channels = x.shape
         if n_in == height * width * channels:
@@ -365,7 +402,7 @@ class Importer:
         elif n_in == channels:
             window = Window(kernel=(1, 1))
         else:
-            raise self._malformed(op, f"has weights of shape {weights.shape} for an input of shape {x.shape}")
+            raise self.malformed(op, f"has weights of shape {weights.shape} for an input of shape {x.shape}")
         by_output = values.reshape(n_out, *window.kernel, channels)
         return self._weighted(op, x, weights, by_output, 0, window, 1, "dense")
 
@@ -374,13 +411,12 @@ class Importer:
     ) -> Layer | None:
         n_out = len(by_output)
         if np.any(weights.zero_points):
-            raise self._unsupported(op, "has weights with a zero point other than 0: convert it with symmetric weights")
+            raise self.unsupported(op, "has weights with a zero point other than 0: convert it with symmetric weights")
         if not len(weights.scales) or (len(weights.scales) > 1 and weights.axis != axis):
-            raise self._malformed(op, f"needs one weight scale, or one for each index of dimension {axis}")
+            raise self.malformed(op, f"needs one weight scale, or one for each index of dimension {axis}")
         output = self._made(op, (*window.output_size(*x.shape[:2]), n_out))
         scales = np.broadcast_to(x.scale * weights.scales / output.scale, n_out).copy()
-        if not (np.all(np.isfinite(scales)) and np.all(scales >= 0) and np.all(scales < 1 << MAX_SHIFT)):
-            raise self._malformed(op, "has impossible weight scales")
+        self._check_scales(op, scales)
         return Conv(
             **self._names(op, output, x),
             **self._clamp(op, output),
@@ -393,40 +429,42 @@ class Importer:
             single_rounding=kind == "dense",
         )
 
-    def _bias(self, op: FileOperator, n_out: int) -> np.ndarray:
-        if len(op.inputs) < 3 or op.inputs[2] < 0:
+    def _check_scales(self, op: FileOperator, scales: np.ndarray) -> None:
+        if not (np.all(np.isfinite(scales)) and np.all(scales >= 0) and np.all(scales < 1 << MAX_SHIFT)):
+            raise self.malformed(op, "has impossible weight scales")
+
+    def _bias(self, op: FileOperator, n_out: int, position: int = 2) -> np.ndarray:
+        if len(op.inputs) <= position or op.inputs[position] < 0:
             return np.zeros(n_out, np.int32)
-        bias, values = self._constant(op, 2, "bias", (self.bias_dtype,), 1)
+        bias, values = self.constant(op, position, "bias", (self.bias_dtype,), 1)
         if bias.shape != (n_out,):
-            raise self._malformed(op, f"has a bias of shape {bias.shape} for {n_out} outputs")
+            raise self.malformed(op, f"has a bias of shape {bias.shape} for {n_out} outputs")
         return np.array(values)
 
     def _window(self, op: FileOperator, kernel, dilation, padded) -> Window:
         """Window of a sliding operator whose input has been padded by ``padded`` (top, bottom, left, right)."""
         stride = op.options["StrideH"], op.options["StrideW"]
         if min(*kernel, *stride, *dilation) < 1:
-            raise self._malformed(
-                op, f"has kernel {kernel}, stride {stride}, dilation {dilation}; all must be positive"
-            )
+            raise self.malformed(op, f"has kernel {kernel}, stride {stride}, dilation {dilation}; all must be positive")
         own = NO_PADDING
         if op.options["Padding"] == tflite.Padding.SAME:
-            own = same_padding(self._map_shape(op.inputs[0])[:2], kernel, stride, dilation)
+            own = same_padding(self.map_shape(op.inputs[0])[:2], kernel, stride, dilation)
         elif op.options["Padding"] != tflite.Padding.VALID:
-            raise self._malformed(op, f"has padding {op.options['Padding']}; 0 (SAME) and 1 (VALID) are possible")
+            raise self.malformed(op, f"has padding {op.options['Padding']}; 0 (SAME) and 1 (VALID) are possible")
         top, bottom, left, right = (a + b for a, b in zip(own, padded, strict=True))
         try:
             return make_window(kernel, stride, dilation, (top, bottom, left, right))
         except UnsupportedModelError as error:
-            raise self._unsupported(op, str(error)) from error
+            raise self.unsupported(op, str(error)) from error
 
     def _made(self, op: FileOperator, shape: tuple[int, int, int]) -> Tensor:
         """The output of ``op``, whose shape follows from its inputs."""
-        if self._map_shape(op.outputs[0]) != shape:
-            raise self._malformed(op, f"makes shape {shape}, but the file says {self._map_shape(op.outputs[0])}")
+        if self.map_shape(op.outputs[0]) != shape:
+            raise self.malformed(op, f"makes shape {shape}, but the file says {self.map_shape(op.outputs[0])}")
         return self._declare(op.outputs[0])
 
     def _pool_2d(self, op: FileOperator) -> Layer | None:
-        x = self._input(op)
+        x = self.map_input(op)
         kernel = op.options["FilterHeight"], op.options["FilterWidth"]
         window = self._window(op, kernel, (1, 1), NO_PADDING)
         return self._pool(op, x, window, "max" if op.operator == "MAX_POOL_2D" else "average")
@@ -434,29 +472,29 @@ class Importer:
     def _pool(self, op: FileOperator, x: Tensor, window: Window, mode: str) -> Layer | None:
         output = self._made(op, (*window.output_size(*x.shape[:2]), x.shape[2]))
         if mode == "average" and (window.pad_top or window.pad_bottom or window.pad_left or window.pad_right):
-            raise self._unsupported(op, "averages over padding: use a window that divides the feature map, or VALID")
+            raise self.unsupported(op, "averages over padding: use a window that divides the feature map, or VALID")
         if mode == "max" and (x.scale, x.zero_point) != (output.scale, output.zero_point):
-            raise self._malformed(op, "must have the same scale and zero point on both sides")
+            raise self.malformed(op, "must have the same scale and zero point on both sides")
         self._check_ratio(op, x, output)
         clamp = self._clamp(op, output) if op.options else {}
         return Pool(**self._names(op, output, x), **clamp, window=window, mode=mode)
 
     def _mean(self, op: FileOperator) -> Layer | None:
-        x = self._input(op)
-        axes = self._constant(op, 1, "axes", ("INT32",), 0, 1)[1].ravel()
+        x = self.map_input(op)
+        axes = self.constant(op, 1, "axes", ("INT32",), 0, 1)[1].ravel()
         rank = len(self.file.tensors[op.inputs[0]].shape)
         reduced = {int(axis) % rank - rank + 3 for axis in axes if -rank <= axis < rank}  # as indices of x.shape
         if len(reduced) != len(axes) or not reduced or not reduced <= {0, 1}:
-            raise self._unsupported(op, f"reduces axes {axes.tolist()}; means over height and width are supported")
+            raise self.unsupported(op, f"reduces axes {axes.tolist()}; means over height and width are supported")
         kernel = x.shape[0] if 0 in reduced else 1, x.shape[1] if 1 in reduced else 1
         return self._pool(op, x, Window(kernel=kernel), "average")
 
     def _add(self, op: FileOperator) -> Layer:
         if any(self.file.tensors[i].data is not None for i in op.inputs[:2]):
-            raise self._unsupported(op, "adds a constant: fold it into the bias of the layer before it")
-        a, b = self._input(op, 0), self._input(op, 1)
+            raise self.unsupported(op, "adds a constant: fold it into the bias of the layer before it")
+        a, b = self.map_input(op, 0), self.map_input(op, 1)
         if a.shape != b.shape:
-            raise self._unsupported(op, f"adds shapes {a.shape} and {b.shape}; only equal shapes are supported")
+            raise self.unsupported(op, f"adds shapes {a.shape} and {b.shape}; only equal shapes are supported")
         output = self._made(op, a.shape)
         self._check_ratio(op, a, output)
         self._check_ratio(op, b, output)
@@ -464,55 +502,140 @@ class Importer:
 
     def _check_ratio(self, op: FileOperator, x: Tensor, output: Tensor) -> None:
         if x.scale / output.scale >= 1 << MAX_SHIFT:
-            raise self._malformed(op, f"has impossible scales {x.scale} and {output.scale}")
+            raise self.malformed(op, f"has impossible scales {x.scale} and {output.scale}")
 
     def _softmax(self, op: FileOperator) -> Layer | None:
-        x = self._input(op)
+        x = self.map_input(op)
         beta = op.options["Beta"]
         if not (math.isfinite(beta) and beta > 0):
-            raise self._malformed(op, f"has an impossible beta of {beta}")
-        if self.n_readers[op.outputs[0]] > self.n_views[op.outputs[0]]:
-            raise self._unsupported(op, "is not the last layer: only a last one, which runs on the host, is supported")
+            raise self.malformed(op, f"has an impossible beta of {beta}")
         output = self._made(op, x.shape)
         return Softmax(**self._names(op, output, x), beta=float(beta))
 
     # Operators that compute nothing
 
-    def _reshape(self, op: FileOperator) -> None:
+    def _reshape(self, op: FileOperator) -> Layer | None:
         source, result = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
         if math.prod(source.shape) != math.prod(result.shape) or self._quantisation(source) != self._quantisation(
             result
         ):
-            raise self._malformed(op, f"changes size or quantisation: {source.shape} to {result.shape}")
-        tensor = self._alias(op)
+            raise self.malformed(op, f"changes size or quantisation: {source.shape} to {result.shape}")
+        tensor, made = self._flat_input(op), self.map_shape(op.outputs[0])
         if op.inputs[0] == self.input and self.n_readers[self.input] == 1:  # the host lays the input out
-            self.tensors[tensor.name] = replace(tensor, shape=self._map_shape(op.outputs[0]))
-
-    def _pad(self, op: FileOperator) -> None:
-        x = self._input(op)
-        source, result = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
-        if len(source.shape) != 4 or self._quantisation(source) != self._quantisation(result):
-            raise self._malformed(op, "must have 4 dimensions and the same scale and zero point on both sides")
-        _, amounts = self._constant(op, 1, "paddings", ("INT32", "INT64"), 2)
-        if amounts.shape != (4, 2) or amounts.min() < 0:
-            raise self._malformed(op, f"has impossible paddings {amounts.tolist()}")
-        batch, rows, columns, channels = amounts.tolist()
-        if any(batch + channels):
-            raise self._unsupported(op, f"pads {amounts.tolist()}; only height and width can be padded")
-        shape = (x.shape[0] + sum(rows), x.shape[1] + sum(columns), x.shape[2])
-        if self._map_shape(op.outputs[0]) != shape:
-            raise self._malformed(op, f"makes shape {shape}, but the file says {self._map_shape(op.outputs[0])}")
+            self._alias(op)
+            self.tensors[tensor.name] = replace(tensor, shape=made)
+            return None
+        if tensor.shape != made and any(reader not in ANY_SHAPE for reader in self.readers.get(op.outputs[0], ())):
+            (index,) = places(tensor.shape)
+            return self.move(op, [tensor], lambda: index.reshape(made), "reshape")
         self._alias(op)
-        self.padding[op.outputs[0]] = (*rows, *columns)
+        return None
 
-    def _quantize(self, op: FileOperator) -> None:
-        if op.inputs[0] != self.input or self.input in self.names or self.n_readers[self.input] != 1:
-            raise self._unsupported(op, "is not the conversion of a float input, the only one that is supported")
+    def _pad(self, op: FileOperator) -> Layer | None:
+        x, amounts = self.map_input(op), pad_amounts(self, op)
+        source, result = (self.file.tensors[i] for i in (op.inputs[0], op.outputs[0]))
+        if self._quantisation(source) != self._quantisation(result):
+            raise self.malformed(op, "must have the same scale and zero point on both sides")
+        if op.operator == "PADV2":
+            self._check_pad_value(op, x)
+        shape = tuple(size + sum(pair) for size, pair in zip(x.shape, amounts, strict=True))
+        if self.map_shape(op.outputs[0]) != shape:
+            raise self.malformed(op, f"makes shape {shape}, but the file says {self.map_shape(op.outputs[0])}")
+        readers = self.readers.get(op.outputs[0], [])
+        is_window = readers and all(reader in CONVOLUTIONS for reader in readers) and amounts[2] == (0, 0)
+        if not is_window or op.outputs[0] in self.outputs or op.inputs[0] in self.padding:
+            return self.move(op, [x], lambda: padded(*places(x.shape), amounts), "pad")
+        self._alias(op)
+        self.padding[op.outputs[0]] = (*amounts[0], *amounts[1])
+        return None
+
+    def _check_pad_value(self, op: FileOperator, x: Tensor) -> None:
+        value = float(self.constant(op, 2, "value", (self.dtype,), 0, 1)[1].ravel()[0])
+        if value != (x.zero_point if self.dtype == "INT8" else 0.0):
+            raise self.unsupported(op, f"pads with {value}; only zeros are supported")
+
+    # What moves values or maps each by a function
+
+    def move(self, op: FileOperator, inputs: list[Tensor], index: Callable[[], np.ndarray], kind: str) -> Layer | None:
+        """The output of ``op`` is its inputs' values at ``index()``."""
+        try:
+            moved = index()
+        except ModelError as error:
+            raise type(error)(f"layer {self._label(op)}: {op.operator} {error}") from error
+        except (ValueError, IndexError) as error:
+            raise self.malformed(op, f"does not fit: {error}") from error
+        if moved.ndim != 3 or moved.size == 0:
+            raise self.malformed(op, f"makes shape {moved.shape}")
+        output = self._made(op, moved.shape)
+        for x in inputs:
+            self._check_ratio(op, x, output)
+        return Arrange(**self._names(op, output, *inputs), index=moved.astype(np.int32), kind=kind)
+
+    def resize(self, op: FileOperator, x: Tensor, size: tuple[int, int], modes: dict[str, bool]) -> Layer | None:
+        """Bilinear; ``modes`` as in `pumice.graph.Resize`."""
+        output = self._made(op, (*size, x.shape[2]))
+        if (x.scale, x.zero_point) != (output.scale, output.zero_point):
+            raise self.malformed(op, "must have the same scale and zero point on both sides")
+        return Resize(
+            **self._names(op, output, x),
+            size=size,
+            half_pixel=modes["half_pixel"],
+            align_corners=modes["align_corners"],
+        )
+
+    def function(self, op: FileOperator, x: Tensor, kind: str, alpha: np.ndarray) -> Layer | None:
+        """As `pumice.floating.FloatFunction`."""
+        if not np.all(np.isfinite(alpha)):
+            raise self.malformed(op, f"has an impossible parameter of {alpha}")
+        output = self._made(op, x.shape)
+        layer = FloatFunction(**self._names(op, output, x), kind=kind, alpha=alpha)
+        return function_table(layer, x, output)
+
+    def transposed(self, op: FileOperator, x: Tensor, weights: FileTensor, phases: Transposed) -> list[Layer] | None:
+        """A convolution that makes all phases, and their arrangement."""
+        n_out = len(weights.scales)
+        if np.any(weights.zero_points) or n_out not in (1, weights.shape[0]) or (n_out > 1 and weights.axis != 0):
+            raise self.unsupported(op, "needs symmetric weights with one scale, or one for each output channel")
+        output = self._made(op, phases.index.shape)
+        grid = replace(
+            output, name=f"{output.name}/phases", shape=(*phases.window.output_size(*x.shape[:2]), len(phases.outputs))
+        )
+        self.tensors[grid.name] = grid
+        scales = np.broadcast_to(x.scale * weights.scales / output.scale, weights.shape[0])
+        self._check_scales(op, scales)
+        conv = Conv(
+            name=grid.name,
+            inputs=(x.name,),
+            output=grid.name,
+            window=phases.window,
+            weights=phases.weights,
+            bias=self._bias(op, weights.shape[0], 3)[phases.outputs],
+            scales=scales[phases.outputs],
+            **self._clamp(op, output),
+        )
+        return [conv, Arrange(**self._names(op, output, grid), index=phases.index.astype(np.int32), kind="interleave")]
+
+    def _standalone_clamp(self, op: FileOperator) -> Layer | None:
+        x = self.map_input(op)
+        output = self._made(op, x.shape)
+        self._check_ratio(op, x, output)
+        low, high = (clamp_bound(bound, output) for bound in CLAMPS[op.operator])
+        return Pool(**self._names(op, output, x), window=Window(kernel=(1, 1)), mode="average", low=low, high=high)
+
+    def _quantize(self, op: FileOperator) -> Layer | None:
+        if op.inputs[0] in self.names:  # of integers to others
+            x = self.map_input(op)
+            output = self._made(op, x.shape)
+            self._check_ratio(op, x, output)
+            return Pool(**self._names(op, output, x), window=Window(kernel=(1, 1)), mode="average")
+        if op.inputs[0] != self.input or self.n_readers[self.input] != 1:
+            raise self.unsupported(op, "is not the conversion of a float input, the only one that is supported")
         self._declare(op.outputs[0])
+        return None
 
     def _dequantize(self, op: FileOperator) -> None:
-        if op.outputs[0] != self.output:
-            raise self._unsupported(op, "is not the conversion to a float output, the only one that is supported")
+        if op.outputs[0] not in self.outputs:
+            raise self.unsupported(op, "is not the conversion to a float output, the only one that is supported")
         self._alias(op)
 
 

@@ -1,19 +1,19 @@
 """Float TensorFlow Lite networks to float graphs."""
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ModelError, UnsupportedModelError
 from ..floating import FloatGraph
-from ..graph import Layer, Tensor, Window
+from ..graph import Arrange, Layer, Tensor, Window
 from .build import FloatBuilder
-from .tflite import ACTIVATIONS, Importer
+from .places import Transposed
+from .tflite import ACTIVATIONS, CLAMPS, Importer
 from .tflite_file import FileOperator, FileTensor, TfliteFile
 
-CLAMPS = {"RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 ARITHMETIC: dict[str, Callable[[np.ndarray], dict[str, Any]]] = {
     "ADD": lambda constant: {"addend": constant},
     "SUB": lambda constant: {"addend": -constant},
@@ -26,21 +26,21 @@ class FloatImporter(Importer):
     """As its base, with layers of real numbers; scales and zero points mean nothing."""
 
     dtype = weight_dtype = bias_dtype = "FLOAT32"
-    two_inputs = ("ADD", "SUB", "MUL")
+    data_inputs = Importer.data_inputs | {"SUB": (0, 1), "MUL": (0, 1)}
 
     def __init__(self, file: TfliteFile, name: str):
         self.builder = FloatBuilder(name)
         super().__init__(file, name)
 
     def _rules(self) -> dict[str, Callable[[FileOperator], Layer | None]]:
-        rules = super()._rules() | dict.fromkeys(CLAMPS, self._standalone_clamp)
+        rules = super()._rules()
         rules |= dict.fromkeys(ARITHMETIC, self._arithmetic)
         return {operator: rule for operator, rule in rules.items() if operator not in ("QUANTIZE", "DEQUANTIZE")}
 
     def _finish(self, layers: list[Layer]) -> FloatGraph:
-        source, output = next(iter(self.tensors)), self._source(self.output, "the network's output")
-        input_shape, output_shape = (self.file.tensors[i].shape for i in (self.input, self.output))
-        return self.builder.finish(source, output, input_shape, output_shape, "tflite")
+        input_shape = self.file.tensors[self.input].shape
+        source, outputs = next(iter(self.tensors)), self._outputs()
+        return self.builder.finish(source, outputs, input_shape, "tflite", self._output_names())
 
     def _quantisation(self, tensor: FileTensor) -> tuple[float, int]:
         return 1.0, 0
@@ -48,7 +48,7 @@ class FloatImporter(Importer):
     def _clamp(self, op: FileOperator, output: Tensor) -> dict[str, Any]:
         code = op.options["FusedActivationFunction"]
         if code not in ACTIVATIONS:
-            raise self._unsupported(op, f"has fused activation {code}; use RELU, RELU6 or RELU_N1_TO_1")
+            raise self.unsupported(op, f"has fused activation {code}; use RELU, RELU6 or RELU_N1_TO_1")
         low, high = ACTIVATIONS[code]
         return {"low": low, "high": high}
 
@@ -60,9 +60,9 @@ class FloatImporter(Importer):
         try:
             method(output.name, *(tensor.name for tensor in inputs), **fields)
         except UnsupportedModelError as error:
-            raise self._unsupported(op, str(error)) from error
+            raise self.unsupported(op, str(error)) from error
         except ModelError as error:
-            raise self._malformed(op, str(error)) from error
+            raise self.malformed(op, str(error)) from error
 
     def _weighted(self, op, x: Tensor, weights: FileTensor, by_output, axis, window: Window, groups, kind) -> None:
         n_out = len(by_output)
@@ -78,30 +78,59 @@ class FloatImporter(Importer):
         self._build(op, self.builder.pool, output, x, window=window, mode=mode, **clamp)
 
     def _softmax(self, op: FileOperator) -> None:
-        x = self._input(op)
+        x = self.map_input(op)
         self._build(op, self.builder.softmax, self._made(op, x.shape), x, beta=op.options["Beta"])
 
+    def move(self, op: FileOperator, inputs: list[Tensor], index: Callable[[], np.ndarray], kind: str) -> None:
+        """As its base."""
+        layer = super().move(op, inputs, index, kind)
+        assert isinstance(layer, Arrange)
+        self._build(op, self._arrange, self.tensors[layer.output], *inputs, index=layer.index, kind=kind)
+
+    def _arrange(self, name: str, *inputs: str, index: np.ndarray, kind: str) -> str:
+        return self.builder.arrange(name, inputs, index, kind)
+
+    def resize(self, op: FileOperator, x: Tensor, size: tuple[int, int], modes: dict[str, bool]) -> None:
+        """As its base."""
+        self._build(op, self.builder.resize, self._made(op, (*size, x.shape[2])), x, size=size, **modes)
+
+    def function(self, op: FileOperator, x: Tensor, kind: str, alpha: np.ndarray) -> None:
+        """As its base."""
+        self._build(op, self.builder.function, self._made(op, x.shape), x, kind=kind, alpha=alpha)
+
+    def transposed(self, op: FileOperator, x: Tensor, weights: FileTensor, phases: Transposed) -> None:
+        """As its base."""
+        output = self._made(op, phases.index.shape)
+        shape = (*phases.window.output_size(*x.shape[:2]), len(phases.outputs))
+        grid = self.tensors[f"{output.name}/phases"] = replace(output, name=f"{output.name}/phases", shape=shape)
+        bias = self._bias(op, weights.shape[0], 3)[phases.outputs]
+        self._build(
+            op, self.builder.conv, grid, x, weights=phases.weights, bias=bias, window=phases.window,
+            **self._clamp(op, output),
+        )  # fmt: skip
+        self._build(op, self._arrange, output, grid, index=phases.index, kind="interleave")
+
     def _standalone_clamp(self, op: FileOperator) -> None:
-        x, (low, high) = self._input(op), CLAMPS[op.operator]
+        x, (low, high) = self.map_input(op), CLAMPS[op.operator]
         self._build(op, self.builder.affine, self._made(op, x.shape), x, low=low, high=high)
 
     def _arithmetic(self, op: FileOperator) -> None:
         constants = [self.file.tensors[i].data for i in op.inputs[:2]]
         if all(constant is None for constant in constants) and op.operator == "ADD":
-            a, b = self._input(op, 0), self._input(op, 1)
+            a, b = self.map_input(op, 0), self.map_input(op, 1)
             if a.shape != b.shape:
-                raise self._unsupported(op, f"adds shapes {a.shape} and {b.shape}; only equal shapes are supported")
+                raise self.unsupported(op, f"adds shapes {a.shape} and {b.shape}; only equal shapes are supported")
             output = self._made(op, a.shape)
             self._build(op, self.builder.add, output, a, b, **self._clamp(op, output))
             return
         data = 1 if constants[0] is not None and op.operator != "SUB" else 0
-        x, constant = self._input(op, data), constants[1 - data]
+        x, constant = self.map_input(op, data), constants[1 - data]
         if (
             constant is None
             or constant.size not in (1, x.shape[2])
             or constant.shape[-1:] not in ((), (1,), x.shape[2:])
         ):
-            raise self._unsupported(op, f"needs a constant of one value for each of {x.shape[2]} channels")
+            raise self.unsupported(op, f"needs a constant of one value for each of {x.shape[2]} channels")
         output = self._made(op, x.shape)
         self._build(
             op, self.builder.affine, output, x, **ARITHMETIC[op.operator](constant.ravel()), **self._clamp(op, output)

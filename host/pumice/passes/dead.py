@@ -8,9 +8,12 @@ from .operation import Operation
 
 
 def drop_dead(
-    operations: list[Operation], tensors: dict[str, Tensor], network_input: str, network_output: str
+    operations: list[Operation],
+    tensors: dict[str, Tensor],
+    network_inputs: tuple[str, ...],
+    network_outputs: tuple[str, ...],
 ) -> tuple[list[Operation], dict[str, tuple[int, ...]]]:
-    """Drop rows, weights and taps that cannot change the network's output.
+    """Drop rows, weights and taps that cannot change the network's outputs.
 
     A row without weights makes a constant. Where that is the zero point, it adds nothing to any sum, padding included,
     so its readers' weights for it are dropped, in order of execution; then, backwards, rows that nobody reads.
@@ -24,12 +27,13 @@ def drop_dead(
         without a plane is not read.
     """
     _drop_zero_points(operations, tensors)
-    live = _live_channels(operations, tensors, network_output)
+    live = _live_channels(operations, tensors, network_outputs)
     for operation in operations:
         operation.keep_rows(np.isin(operation.channel, sorted(live[operation.output])))
         _drop_unread(operation)
     operations = [operation for operation in operations if len(operation.channel)]
-    live[network_input] = live[network_input] or {0}
+    for name in network_inputs:
+        live[name] = live[name] or {0}
     return operations, _stored_channels(operations, tensors, live)
 
 
@@ -48,9 +52,12 @@ def _drop_zero_points(operations: list[Operation], tensors: dict[str, Tensor]) -
         silent[operation.output] = set(operation.channel[is_silent].tolist())
 
 
-def _live_channels(operations: list[Operation], tensors: dict[str, Tensor], network_output: str) -> dict[str, set[int]]:
+def _live_channels(
+    operations: list[Operation], tensors: dict[str, Tensor], network_outputs: tuple[str, ...]
+) -> dict[str, set[int]]:
     live: dict[str, set[int]] = {name: set() for name in tensors}
-    live[network_output] = set(range(tensors[network_output].shape[2]))
+    for name in network_outputs:
+        live[name] = set(range(tensors[name].shape[2]))
     for operation in reversed(operations):
         rows = np.isin(operation.channel, sorted(live[operation.output]))
         for t, tap in enumerate(operation.taps):

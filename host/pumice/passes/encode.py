@@ -122,8 +122,8 @@ def encode(
     """
     weights, config = operation.weights, plan.config
     for source in (plan.planes[name] for name in operation.inputs[:1]):
-        if weights.shape[2] == source.shape[2]:
-            weights = weights[:, :, list(source.channels)]
+        if weights.shape[2] == source.shape[2]:  # channels behind its own are those of another input of some reader
+            weights = weights[:, :, [c for c in source.channels if c < source.shape[2]]]
     n_rows, n_taps, n_channels = weights.shape
     if n_taps > config.max_taps:
         raise CompileError(

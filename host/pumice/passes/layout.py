@@ -32,17 +32,17 @@ def lay_out(
     tensors: dict[str, Tensor],
     phases: dict[str, tuple[int, int]],
     stored: dict[str, tuple[int, ...]],
-    network_input: str,
+    network_inputs: tuple[str, ...],
     config: EngineConfig,
 ) -> dict[str, Planes]:
-    """Planes of the network's input and of every tensor that ``operations`` read or make; sets their ``row_stride``.
+    """Planes of the network's inputs and of every tensor that ``operations`` read or make; sets their ``row_stride``.
 
     Raises
     ------
     CompileError
         Row strides of a loop of operations contradict each other.
     """
-    margins = _margins(operations, tensors, phases, network_input)
+    margins = _margins(operations, tensors, phases, network_inputs)
     strides = _row_strides(operations, tensors, phases, margins)
     stored_strides = {o.output: o.row_stride for o in operations if phases[o.output] != (1, 1)}
     planes = {}
@@ -74,8 +74,8 @@ def _phase_size(tensor: Tensor, phases: tuple[int, int]) -> tuple[int, int]:
     return -(-tensor.shape[0] // phases[0]), -(-tensor.shape[1] // phases[1])
 
 
-def _margins(operations, tensors, phases, network_input) -> dict[str, _Margins]:
-    margins = {network_input: _Margins()}
+def _margins(operations, tensors, phases, network_inputs) -> dict[str, _Margins]:
+    margins = {name: _Margins() for name in network_inputs}
     for operation in operations:
         out_height, out_width, _ = tensors[operation.output].shape
         margins.setdefault(operation.output, _Margins())

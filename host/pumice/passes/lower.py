@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from ..errors import CompileError
-from ..graph import Add, Conv, Graph, Pool, Softmax, Window
+from ..graph import Add, Arrange, Conv, Graph, Pool, Softmax, Window
 from ..spec.numerics import MULTIPLIER_BITS, add_coefficients, average_multiplier, quantise_multiplier
+from .arrange import arrange
 from .operation import Operation, Tap
 
 IDENTITY_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
@@ -21,7 +22,7 @@ def lower(graph: Graph) -> list[Operation]:
     CompileError
         A layer cannot be stated as rows of int8 weights.
     """
-    makers = {Conv: _conv, Pool: _pool, Add: _add}
+    makers = {Conv: _conv, Pool: _pool, Add: _add, Arrange: arrange}
     return [makers[type(layer)](graph, layer) for layer in graph.layers if not isinstance(layer, Softmax)]
 
 

@@ -10,8 +10,8 @@ from .operation import Operation
 def place(
     operations: list[Operation],
     planes: dict[str, Planes],
-    network_input: str,
-    network_output: str,
+    network_inputs: tuple[str, ...],
+    network_outputs: tuple[str, ...],
     available: int,
 ) -> dict[str, int]:
     """Byte address, a multiple of 8, of each tensor's region.
@@ -24,7 +24,7 @@ def place(
     CompileError
         No order fits in ``available`` bytes.
     """
-    lives = _lives(operations, network_input, network_output)
+    lives = _lives(operations, network_inputs, network_outputs)
     orders = (
         sorted(lives, key=lambda name: -planes[name].n_bytes),
         sorted(lives, key=lambda name: lives[name][0]),
@@ -43,14 +43,15 @@ def peak_bytes(plan: Mapping[str, int], planes: Mapping[str, Planes]) -> int:
     return max(address + planes[name].n_bytes for name, address in plan.items())
 
 
-def _lives(operations, network_input, network_output) -> dict[str, tuple[int, int]]:
+def _lives(operations, network_inputs, network_outputs) -> dict[str, tuple[int, int]]:
     """First and last operation that needs each tensor's region."""
-    lives = {network_input: (-1, 0)}
+    lives: dict[str, tuple[int, int]] = {name: (-1, 0) for name in network_inputs}
     for i, operation in enumerate(operations):
         for name in operation.inputs:
             lives[name] = (lives[name][0], i)
         lives[operation.output] = (i, i)
-    lives[network_output] = (lives[network_output][0], len(operations))
+    for name in network_outputs:
+        lives[name] = (lives[name][0], len(operations))
     return lives
 
 

@@ -9,10 +9,10 @@ from ..spec.config import EngineConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Planes and region address of each tensor, the network's input and output, and the engine."""
+    """Planes and region address of each tensor, the network's inputs and outputs, and the engine."""
 
     planes: Mapping[str, Planes]
     addresses: Mapping[str, int]
-    network_input: str
-    network_output: str
+    network_inputs: tuple[str, ...]
+    network_outputs: tuple[str, ...]
     config: EngineConfig

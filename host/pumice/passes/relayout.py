@@ -19,7 +19,7 @@ MAX_SCATTERED_ROWS = 1 << 15
 
 
 def insert_relayouts(
-    operations: list[Operation], tensors: dict[str, Tensor], network_input: str
+    operations: list[Operation], tensors: dict[str, Tensor], network_inputs: tuple[str, ...]
 ) -> tuple[list[Operation], dict[str, Tensor], dict[str, tuple[int, int]]]:
     """Give each tensor the phases that its readers' strides ask for.
 
@@ -37,9 +37,9 @@ def insert_relayouts(
         A scattered operation has too many rows.
     """
     tensors, result, phases = dict(tensors), [], {}
-    for name in [network_input] + [operation.output for operation in operations]:
+    for name in [*network_inputs, *(operation.output for operation in operations)]:
         readers = [operation for operation in operations if name in operation.inputs]
-        if name != network_input or len({reader.stride for reader in readers}) > 1:
+        if name not in network_inputs or len({reader.stride for reader in readers}) > 1:
             for reader in readers:
                 reader.stride = _free_axis(reader.stride, tensors[reader.output].shape)
                 reader.scattered = reader.stride not in STORED_PHASES

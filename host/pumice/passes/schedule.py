@@ -89,7 +89,7 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
     Parameters
     ----------
     debug : bool
-        Copy each layer's output to the output buffer, behind the network's output.
+        Copy each layer's output to the output buffer, behind the network's outputs.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
         run_offset=run_offset,
         run_bytes=len(run),
         n_layers=len(passes),
-        input_bytes=plan.planes[plan.network_input].n_bytes,
+        input_bytes=_region_bytes(plan, plan.network_inputs),
         output_bytes=output_bytes,
     )
     return Program(data=np.array(header, "<u4").tobytes() + body, debug_offsets=debug_offsets)
@@ -157,15 +157,18 @@ def _run_list(
 ) -> tuple[bytes, int, dict[str, int]]:
     """Run list, bytes of the output buffer, and offsets in it of the tensors of a debug image."""
     commands = _CommandList()
-    commands.transfer(
-        space=SPACE_ACTIVATIONS,
-        buffer=BUFFER_INPUT,
-        local=plan.addresses[plan.network_input],
-        offset=0,
-        n_bytes=plan.planes[plan.network_input].n_bytes,
-    )
-    needed_transfers = {0: commands.n_transfers}  # the first layer needs the input
-    output_bytes, debug_offsets = plan.planes[plan.network_output].n_bytes, {}
+    offset = 0
+    for name in plan.network_inputs:
+        commands.transfer(
+            space=SPACE_ACTIVATIONS,
+            buffer=BUFFER_INPUT,
+            local=plan.addresses[name],
+            offset=offset,
+            n_bytes=plan.planes[name].n_bytes,
+        )
+        offset += plan.planes[name].n_bytes
+    needed_transfers = {0: commands.n_transfers}  # the first layer needs the inputs
+    output_bytes, debug_offsets = _region_bytes(plan, plan.network_outputs), {}
 
     def read_out(name: str, offset: int) -> None:
         commands.transfer(
@@ -200,8 +203,15 @@ def _run_list(
             read_out(name, output_bytes)
             debug_offsets[name] = output_bytes
             output_bytes += plan.planes[name].n_bytes
-    read_out(plan.network_output, 0)
+    offset = 0
+    for name in plan.network_outputs:
+        read_out(name, offset)
+        offset += plan.planes[name].n_bytes
     return commands.end(), output_bytes, debug_offsets
+
+
+def _region_bytes(plan: Plan, names: tuple[str, ...]) -> int:
+    return sum(plan.planes[name].n_bytes for name in names)
 
 
 def _arrivals(streamed: list[int]) -> dict[int, list[tuple[int, int]]]:

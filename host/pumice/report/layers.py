@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..graph import Layer
 from ..spec.config import EngineConfig
 from ..spec.descriptor import LOG_COUNTERS
 
@@ -34,6 +35,8 @@ class LayerReport:
         Core cycles without a step, by cause.
     stall_share : float
         Their share of all core cycles.
+    where : str
+        ``engine`` or ``host``, of whose layers only name and kind are known.
     """
 
     name: str
@@ -48,6 +51,7 @@ class LayerReport:
     bits_per_weight: float
     stalls: dict[str, int]
     stall_share: float
+    where: str = "engine"
 
 
 def layer_reports(
@@ -63,6 +67,25 @@ def layer_reports(
         Counters of each layer command, by tag.
     """
     return tuple(_layer_report(d, [log[tag] for tag in d["tags"]], config) for d in descriptions)
+
+
+def host_report(layer: Layer) -> LayerReport:
+    """A layer that ran on the host."""
+    return LayerReport(
+        name=layer.name,
+        kind=getattr(layer, "kind", type(layer).__name__.lower()),
+        format="",
+        density=0.0,
+        cycles=0,
+        nonzero_macs=0,
+        dense_macs=0,
+        utilisation=0.0,
+        weight_bytes=0,
+        bits_per_weight=0.0,
+        stalls=dict.fromkeys(STALLS, 0),
+        stall_share=0.0,
+        where="host",
+    )
 
 
 def _layer_report(d: dict, entries: list[dict[str, int]], config: EngineConfig) -> LayerReport:

@@ -18,13 +18,16 @@ class Result:
         Dequantised, in the shape of the model file's output.
     output_raw : ndarray of int8
         The same as integers.
+    outputs, outputs_raw : dict of str to ndarray
+        The same for all outputs of the network, by name.
     kind : str
         ``simulated`` (cycles counted by the simulated hardware), ``predicted`` (by the compiler's formula) or
         ``on-board``.
     config : str
         Name of the engine configuration.
     cycles : int
-        Engine clock cycles from the doorbell to the interrupt.
+        Engine clock cycles from the doorbell to the interrupt; of a network of several parts their sum, without what it
+        takes to change from one to the next.
     clock_mhz : float
         The engine's clock: on a board what it runs at, else what the configuration is meant for.
     nonzero_macs, dense_macs : int
@@ -40,6 +43,8 @@ class Result:
 
     output: np.ndarray
     output_raw: np.ndarray
+    outputs: dict[str, np.ndarray]
+    outputs_raw: dict[str, np.ndarray]
     kind: str
     config: str
     cycles: int
@@ -70,6 +75,8 @@ class Result:
         return values | {
             "output": self.output.tolist(),
             "output_raw": self.output_raw.tolist(),
+            "outputs": {name: values.tolist() for name, values in self.outputs.items()},
+            "outputs_raw": {name: values.tolist() for name, values in self.outputs_raw.items()},
             "top1": self.top1,
             "latency_ms": self.latency_ms,
             "layers": [asdict(layer) for layer in self.layers],

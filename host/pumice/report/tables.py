@@ -16,14 +16,21 @@ def run_table(result: Result, dense: Result | None = None) -> Table:
         table.add_column(title)
     for title in ("density", "bits/wt", "cycles", "MAC use", "stalls"):
         table.add_column(title, justify="right")
+    is_split = any(layer.where != "engine" for layer in result.layers)
+    if is_split:
+        table.add_column("runs on")
     dense_cycles: Sequence[int | None] = [None] * len(result.layers)
     if dense is not None:
         table.add_column("speed-up", justify="right")
         dense_cycles = [layer.cycles for layer in dense.layers]
     for layer, slow in zip(result.layers, dense_cycles, strict=True):
+        where = [layer.where] if is_split else []
+        if layer.where != "engine":
+            table.add_row(layer.name, layer.kind, "", "", "", "", "", "", *where)
+            continue
         table.add_row(
             layer.name, layer.kind, layer.format, f"{layer.density:.1%}", f"{layer.bits_per_weight:.2f}",
-            f"{layer.cycles:,}", f"{layer.utilisation:.1%}", f"{layer.stall_share:.1%}",
+            f"{layer.cycles:,}", f"{layer.utilisation:.1%}", f"{layer.stall_share:.1%}", *where,
             *([f"{slow / max(1, layer.cycles):.2f}x"] if slow is not None else []),
         )  # fmt: skip
     table.add_section()
@@ -31,6 +38,7 @@ def run_table(result: Result, dense: Result | None = None) -> Table:
     table.add_row(
         "total", "", "", f"{result.nonzero_macs / max(1, result.dense_macs):.1%}",
         f"{8 * result.weight_bytes / max(1, n_weights):.2f}", f"{result.cycles:,}", f"{result.mac_utilisation:.1%}", "",
+        *([""] if is_split else []),
         *([f"{dense.cycles / max(1, result.cycles):.2f}x"] if dense is not None else []),
         style="bold",
     )  # fmt: skip
