@@ -38,4 +38,4 @@ def build(seed: int) -> FloatGraph:
     pooled = builder.pool("pooled", x, Window(kernel=builder.shapes[x][:2], stride=builder.shapes[x][:2]), "average")
     weights = rng.normal(0, math.sqrt(1 / STAGES[-1]), (N_CLASSES, 1, 1, STAGES[-1]))
     logits = builder.dense("logits", pooled, weights, None)
-    return builder.finish(image, logits, (1, 32, 32, 3), (1, N_CLASSES), "bench.resnet8")
+    return builder.finish(image, {logits: (1, N_CLASSES)}, (1, 32, 32, 3), "bench.resnet8")

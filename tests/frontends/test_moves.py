@@ -7,8 +7,9 @@ import pytest
 from onnx import helper
 from pumice import golden
 from pumice.device import open_device
-from pumice.floating import run_batch
+from pumice.floating import run_all, run_batch
 from pumice.frontends.native import graph_bytes, parse_native
+from pumice.frontends.native_float import float_graph_bytes, parse_float_native
 from pumice.frontends.onnx import parse_onnx
 from pumice.frontends.tflite import parse_tflite
 from pumice.graph import Graph
@@ -323,3 +324,14 @@ def test_onnx_outputs_by_name():
     data = net.finish(net.node("Flatten", net.node("GlobalAveragePool", a)), net.node("Sigmoid", a))
     graph = parse_onnx(data, "net")
     assert [graph.output, *graph.further_outputs] == ["flatten3", "sigmoid4"]
+
+
+def test_float_file_keeps_moves_and_outputs():
+    net = OnnxBuilder(1, 3, 8, 8)
+    x = net.node("LeakyRelu", _resize(net, _node(net, "x", 4, 3), 2, mode="linear"), alpha=0.2)
+    graph = parse_onnx(net.finish(net.node("DepthToSpace", x, blocksize=2), x), "net")
+    again = parse_float_native(float_graph_bytes(graph))
+    assert (again.output, again.further_outputs) == (graph.output, graph.further_outputs)
+    x = np.random.default_rng(SEED).normal(size=(1, 8, 8, 3)).astype(np.float32)
+    for name, values in run_all(graph, x).items():
+        np.testing.assert_allclose(run_all(again, x)[name], values, atol=1e-5)

@@ -19,7 +19,7 @@ def residual(seed: int = 1, softmax: bool = True) -> FloatGraph:
     c = net.conv("c", b, rng.normal(size=(8, 1, 1, 8)) / 3, None, Window(kernel=(1, 1)))
     pooled = net.pool("mean", net.add("sum", a, c, low=0.0), Window(kernel=(6, 6), stride=(6, 6)), "average")
     last = net.dense("d", pooled, rng.normal(size=(5, 1, 1, 8)), rng.normal(size=5))
-    return net.finish(x, net.softmax("p", last) if softmax else last, (1, 6, 6, 4), (1, 5), "test")
+    return net.finish(x, {net.softmax("p", last) if softmax else last: (1, 5)}, (1, 6, 6, 4), "test")
 
 
 def samples(n: int, seed: int = 2) -> np.ndarray:

@@ -34,7 +34,7 @@ def _row(n: int) -> tuple[FloatGraph, np.ndarray]:
     net = FloatBuilder("row")
     x = net.input("x", (1, 1, n))
     net.dense("d", x, rng.normal(size=(1, 1, 1, n)), rng.normal(size=1))
-    graph = net.finish(x, "d", (1, n), (1, 1), "test")
+    graph = net.finish(x, {"d": (1, 1)}, (1, n), "test")
     mixed = rng.normal(size=(500, n)) @ rng.normal(size=(n, n)) + rng.normal(size=n)
     return graph, mixed.reshape(500, 1, 1, n).astype(np.float32)
 
@@ -103,7 +103,7 @@ def test_a_residual_addition_makes_good_the_error_of_its_other_side():
     rng, net = np.random.default_rng(SEED), FloatBuilder("sum")
     x = net.input("x", (6, 6, 4))
     sides = [net.conv(name, x, rng.normal(size=(3, 1, 1, 4)), None, Window(kernel=(1, 1))) for name in "ab"]
-    graph = net.finish(x, net.add("sum", *sides), (1, 6, 6, 4), (1, 6, 6, 3), "test")
+    graph = net.finish(x, {net.add("sum", *sides): (1, 6, 6, 3)}, (1, 6, 6, 4), "test")
     only_a = prune(graph, {"a": 0.6}, UNSTRUCTURED, samples=samples(100))
     both = prune(graph, {"a": 0.6, "b": 0.0}, UNSTRUCTURED, samples=samples(100))
     fresh = samples(100, seed=3)

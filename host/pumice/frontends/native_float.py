@@ -1,6 +1,7 @@
 """Pumice's own file of a float network (``PUMF``), made as that of an int8 network is: see `pumice.frontends.native`.
 
-Weights and biases are float32. What the original file said about scales is not kept: the network is to be quantised.
+Arrays are float32, which holds the places of an arrangement exactly. What the original file said about scales is not
+kept: the network is to be quantised.
 """
 
 import json
@@ -12,14 +13,22 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, UnsupportedModelError
-from ..floating import FloatAdd, FloatConv, FloatGraph, FloatPool
-from ..graph import Layer, Softmax, Window
+from ..floating import FUNCTIONS, FloatAdd, FloatConv, FloatFunction, FloatGraph, FloatPool
+from ..graph import Arrange, Layer, Resize, Softmax, Window
 from .build import FloatBuilder
 from .native import pack, unpack
 from .windows import make_window
 
 MAGIC = b"PUMF"
-KINDS: dict[type[Layer], str] = {FloatConv: "conv", FloatPool: "pool", FloatAdd: "add", Softmax: "softmax"}
+KINDS: dict[type[Layer], str] = {
+    FloatConv: "conv",
+    FloatPool: "pool",
+    FloatAdd: "add",
+    Softmax: "softmax",
+    Arrange: "arrange",
+    Resize: "resize",
+    FloatFunction: "function",
+}
 CONV_KINDS = ("conv", "depthwise", "dense", "affine")
 MAX_RANK = 4
 
@@ -45,8 +54,9 @@ def float_graph_bytes(graph: FloatGraph) -> bytes:
             raise UnsupportedModelError(f"layer {layer.name}: {type(layer).__name__} cannot be written to a float file")
         fields = {key: plain(value) for key, value in vars(layer).items() if key != "weight_scales"}
         layers.append({"type": KINDS[type(layer)]} | fields)
-    own = {"name": graph.name, "input": graph.input, "input_map": graph.shapes[graph.input], "output": graph.output}
-    shapes = {"input_shape": graph.input_shape, "output_shape": graph.output_shape}
+    own = {"name": graph.name, "input": graph.input, "input_map": graph.shapes[graph.input]}
+    outputs = {graph.output: graph.output_shape} | graph.further_outputs
+    shapes = {"input_shape": graph.input_shape, "outputs": outputs}
     return pack(MAGIC, json.dumps(own | shapes | {"layers": layers}).encode(), arrays)
 
 
@@ -74,17 +84,20 @@ class _Reader:
     def graph(self, entry: dict) -> FloatGraph:
         builder = FloatBuilder(_text(entry["name"]))
         height, width, channels = _sizes(entry["input_map"])
-        source, output = builder.input(_text(entry["input"]), (height, width, channels)), _text(entry["output"])
+        source = builder.input(_text(entry["input"]), (height, width, channels))
         names = {}
         for item in entry["layers"]:
             names[self._add(builder, item)] = _text(item["name"])
         if len(set(names.values())) != len(names):
             raise ModelError("the network file is malformed: two layers of one name")
-        shapes = _sizes(entry["input_shape"]), _sizes(entry["output_shape"])
-        for shape, tensor in zip(shapes, (source, output), strict=True):
+        outputs = {_text(tensor): _sizes(shape) for tensor, shape in entry["outputs"].items()}
+        input_shape = _sizes(entry["input_shape"])
+        if not outputs:
+            raise ModelError("the network file is malformed: no outputs")
+        for tensor, shape in [(source, input_shape), *outputs.items()]:
             if math.prod(shape) != math.prod(builder.shapes[tensor]):
                 raise ModelError(f"the network file is malformed: shape {shape} for tensor {tensor}")
-        graph = builder.finish(source, output, *shapes, "pumf")
+        graph = builder.finish(source, outputs, input_shape, "pumf")
         graph.layers = [replace(layer, name=names[layer.output]) for layer in graph.layers]
         if self.data:
             raise ModelError("the network file is malformed: something follows the arrays")
@@ -96,6 +109,15 @@ class _Reader:
         if kind == "softmax":
             (x,) = inputs
             return builder.softmax(name, x, float(item["beta"]))
+        if kind == "arrange":
+            return self._arrange(builder, name, tuple(inputs), item)
+        if kind == "resize":
+            (x,), (height, width) = inputs, _sizes(item["size"])
+            modes = {mode: bool(item[mode]) for mode in ("half_pixel", "align_corners")}
+            return builder.resize(name, x, (height, width), **modes)
+        if kind == "function" and item["kind"] in FUNCTIONS:
+            (x,) = inputs
+            return builder.function(name, x, item["kind"], self._array(item["alpha"]))
         clamp = {"low": float(item["low"]), "high": float(item["high"])}
         if not clamp["low"] <= clamp["high"]:
             raise ModelError(f"layer {name} clamps to {clamp['low']} .. {clamp['high']}")
@@ -113,6 +135,13 @@ class _Reader:
             name, x, weights, bias, window, groups=item["groups"], kind=item["kind"], low=clamp["low"],
             high=clamp["high"],
         )  # fmt: skip
+
+    def _arrange(self, builder: FloatBuilder, name: str, inputs: tuple[str, ...], item: dict) -> str:
+        index = self._array(item["index"]).astype(np.int64)
+        n_values = sum(math.prod(builder.shapes[x]) for x in inputs)
+        if index.ndim != 3 or not inputs or index.min() < -1 or index.max() >= n_values:
+            raise ModelError(f"the network file is malformed: layer {name} takes places outside of its inputs")
+        return builder.arrange(name, inputs, index, _text(item["kind"]))
 
     def _array(self, shape: list) -> np.ndarray:
         sizes = _sizes(shape)
