@@ -78,7 +78,7 @@ class _Importer:
         self.builder = FloatBuilder(name)
         self.values: dict[str, View | Constant] = {"": Constant(values=np.empty(0))}
         self.values |= {key: Constant(values=values) for key, values in file.constants.items()}
-        self.rules: dict[str, Callable[[Node], View | Constant | list[View]]] = {
+        self.rules: dict[str, Callable[[Node], Any]] = {  # a view, a constant, or a list of views
             "Conv": self._conv,
             "ConvTranspose": self._conv_transpose,
             "Gemm": self._gemm,
@@ -202,7 +202,7 @@ class _Importer:
             name = node.name
         slides = name in first and first[name].operator in _SLIDING
         if len(indices) == 1 and (indices.ndim == 4 or (indices.ndim == 3 and slides)):
-            channels, height, width = indices.shape[1], *(1, *indices.shape[2:])[-2:]
+            channels, height, width = indices.shape[1], 1 if indices.ndim == 3 else indices.shape[2], indices.shape[-1]
             places = np.arange(indices.size).reshape(height, width, channels).transpose(2, 0, 1)
         else:
             height, width, channels = 1, indices[..., 0].size, np.size(indices, -1)
@@ -240,7 +240,7 @@ class _Importer:
         made = f"{name}/padded"
         if made not in self.builder.shapes:
             top, bottom, left, right = view.padding
-            index = padded(*places(self.builder.shapes[view.tensor]), [(top, bottom), (left, right), (0, 0)])
+            index = padded(places(self.builder.shapes[view.tensor])[0], [(top, bottom), (left, right), (0, 0)])
             self.builder.arrange(made, (view.tensor,), index, "pad")
         return self._made(made)
 
@@ -523,7 +523,7 @@ class _Importer:
         mode, tensor = "max" if node.operator == "MaxPool" else "average", x.tensor
         pads = [(window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0)]
         if mode == "average" and attributes.get("count_include_pad", 0) and any(map(any, pads)):
-            index = padded(*places(self.builder.shapes[tensor]), pads)
+            index = padded(places(self.builder.shapes[tensor])[0], pads)
             tensor = self.builder.arrange(f"{node.name}/padded", (tensor,), index, "pad")
             window = replace(window, pad_top=0, pad_bottom=0, pad_left=0, pad_right=0)
         return self._made(self.builder.pool(node.name, tensor, window, mode), None, x.order.ndim)
@@ -667,12 +667,12 @@ class _Importer:
     def _depth_to_space(self, node: Node) -> View:
         x, block = self._map(node), int(node.attributes["blocksize"])
         outermost = node.attributes.get("mode", "DCR") == "CRD"
-        index = depth_to_space(*places(self.builder.shapes[x.tensor]), block, channels_outermost=outermost)
+        index = depth_to_space(places(self.builder.shapes[x.tensor])[0], block, channels_outermost=outermost)
         return self._made(self.builder.arrange(node.name, (x.tensor,), index, "depth to space"))
 
     def _space_to_depth(self, node: Node) -> View:
         x, block = self._map(node), int(node.attributes["blocksize"])
-        index = space_to_depth(*places(self.builder.shapes[x.tensor]), block)
+        index = space_to_depth(places(self.builder.shapes[x.tensor])[0], block)
         return self._made(self.builder.arrange(node.name, (x.tensor,), index, "space to depth"))
 
     def _resize(self, node: Node) -> View:
@@ -694,11 +694,11 @@ class _Importer:
         made = [int(n) for n in sizes]
         if len(made) != rank or made[:2] != list(x.order.shape[:2]) or min(made) < 1 or max(made) > MAX_SIDE:
             raise UnsupportedModelError(f"resizes {x.order.shape} to {made}; height and width can be resized")
-        target = (1, *made[2:])[-2:]
+        target = 1 if rank == 3 else made[2], made[-1]
         if mode == "nearest":
             rounding = attributes.get("nearest_mode", "round_prefer_floor" if node.operator == "Resize" else "floor")
             rows, columns = (_nearest(n, m, place, rounding) for n, m in zip(size[:2], target, strict=True))
-            index = nearest(*places(size), rows, columns)
+            index = nearest(places(size)[0], rows, columns)
             return self._made(self.builder.arrange(node.name, (x.tensor,), index, "nearest"), None, rank)
         if mode not in ("linear", "bilinear") or place not in _PLACES:
             raise UnsupportedModelError(f"has mode {mode}, {place}; nearest and linear are supported")

@@ -544,7 +544,7 @@ class Importer:
         readers = self.readers.get(op.outputs[0], [])
         is_window = readers and all(reader in CONVOLUTIONS for reader in readers) and amounts[2] == (0, 0)
         if not is_window or op.outputs[0] in self.outputs or op.inputs[0] in self.padding:
-            return self.move(op, [x], lambda: padded(*places(x.shape), amounts), "pad")
+            return self.move(op, [x], lambda: padded(places(x.shape)[0], amounts), "pad")
         self._alias(op)
         self.padding[op.outputs[0]] = (*amounts[0], *amounts[1])
         return None
