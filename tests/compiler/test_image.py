@@ -10,6 +10,7 @@ from pumice.compiler import compile_graph
 from pumice.errors import ImageError, InputError
 from pumice.image import HEADER_BYTES, Image
 from pumice.spec.config import TINY, Z7020
+from pumice.spec.descriptor import IMAGE_VERSION
 
 from .graphs import GraphBuilder
 
@@ -47,7 +48,7 @@ def test_compiling_twice_gives_the_same_bytes():
     [
         (lambda data, n: data[:40], "truncated image: 40 bytes, expected at least 64"),
         (lambda data, n: b"GIF8" + data[4:], "not a Pumice image"),
-        (lambda data, n: _patched(data, 4, "<I", 7), "image version 7, expected 1"),
+        (lambda data, n: _patched(data, 4, "<I", 7), f"image version 7, expected {IMAGE_VERSION}"),
         (lambda data, n: data[: n - 8], "truncated image: .* its header says"),
         (lambda data, n: _patched(data, 12, "<I", 8), "truncated image"),
         (lambda data, n: _patched(data, HEADER_BYTES, "<B", data[HEADER_BYTES] ^ 1), "damaged image: CRC"),
