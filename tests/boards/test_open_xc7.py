@@ -1,0 +1,87 @@
+"""The open flow for the XC7Z020 around its tools: what they are told, and what is said of what they answer."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pumice import open_xc7
+from pumice.build import BuildError
+from pumice.frames import FrameError
+from pumice.open_xc7 import ARCHITECTURE, FABRIC, FAMILY, LOADER, PART, Tools
+
+# Stands in for the loader: $1 $2 are the library path, $3 the program.
+FAKE_LOADER = """#!/bin/sh
+echo "$@" >> $TOLD
+case $3 in
+*nextpnr*) for word; do case $word in *.json) report=$word;; fasm=*) fasm=${word#fasm=};; esac; done
+  echo '{"fmax": {"a": {"achieved": 131.5}, "b": {"achieved": 140}},
+    "utilization": {"BRAM": {"used": 3, "available": 9}, "DSP": {"used": 0, "available": 9}}}' > $report
+  echo T_X0Y0.ON > $fasm;;
+*frames2bit) cat "$9" > "${11}";;
+*) echo broken; exit 1;;
+esac
+"""
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch) -> Tools:
+    tools = Tools(tmp_path / "tools")
+    loader = tools.root / "usr" / "lib" / ARCHITECTURE / LOADER
+    family = tools.share / "prjxray" / "database" / FAMILY
+    for folder in (loader.parent, tools.root / "usr" / "bin", family / PART, family / FABRIC):
+        folder.mkdir(parents=True)
+    loader.write_text(FAKE_LOADER)
+    loader.chmod(0o755)
+    for program in ("nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
+        (tools.root / "usr" / "bin" / program).touch()
+    segment = {"baseaddr": "0x00400000", "offset": 0, "words": 2, "frames": 36}
+    (family / FABRIC / "tilegrid.json").write_text(
+        json.dumps({"T_X0Y0": {"type": "T", "bits": {"CLB_IO_CLK": segment}}})
+    )
+    (family / "segbits_t.db").write_text("T.ON 02_01\nT.ALWAYS 03_00\n")
+    (family / PART / "required_features.fasm").write_text("T_X0Y0.ALWAYS\n")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    return tools
+
+
+def told(tmp_path: Path) -> list[list[str]]:
+    return [line.split() for line in (tmp_path / "told").read_text().splitlines()]
+
+
+def test_slowest_clock_counts(tools, tmp_path):
+    result = open_xc7.route(tools, tmp_path, 7)
+    assert result == {"seed": 7, "mhz": 131.5, "utilisation": {"BRAM": {"used": 3, "available": 9}}}
+    (words,) = told(tmp_path)
+    assert words[words.index("--seed") + 1] == "7"
+    assert words[words.index("--device") + 1] == PART
+
+
+def test_bitstream_holds_what_every_part_needs(tools, tmp_path):
+    open_xc7.route(tools, tmp_path, 1)
+    open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
+    assert [line[:32] for line in (tmp_path / "out.bit").read_text().splitlines()] == [
+        "0x00400002 0x00000002,0x00000000", "0x00400003 0x00000001,0x00000000"
+    ]  # fmt: skip
+
+
+def test_an_unknown_feature_makes_no_bitstream(tools, tmp_path):
+    (tmp_path / "1.fasm").write_text("T_X0Y0.OFF\n")
+    with pytest.raises(FrameError, match="no OFF in T_X0Y0"):
+        open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
+    assert not (tmp_path / "out.bit").exists()
+
+
+def test_a_missing_tool_is_named(tools, tmp_path):
+    with pytest.raises(BuildError, match=r"absent is not in .*--fetch"):
+        tools.run("absent", cwd=tmp_path)
+
+
+def test_a_tool_that_fails_is_quoted(tools, tmp_path):
+    with pytest.raises(BuildError, match="failed:\nbroken"):
+        tools.run("other", cwd=tmp_path)
+
+
+def test_fetching_needs_apt(tools, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="needs apt-get and dpkg"):
+        tools.fetch()
