@@ -87,6 +87,7 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     for tool in PROGRAMS:
         if not _program(tool).exists():
             raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
+    commit = _commit()  # the tree may move on while the tools work
     files = design(config)
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
@@ -117,7 +118,7 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
         "sources_sha256": {file: sha256(text.encode()) for file, text in files.items()},
         "bitstream_sha256": sha256(bitstream),
         "bitstream_bytes": len(bitstream),
-        "commit": _commit(),
+        "commit": commit,
         "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS},
     }
     folder.mkdir(parents=True, exist_ok=True)
