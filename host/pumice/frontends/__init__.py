@@ -17,6 +17,10 @@ from .tflite_file import IDENTIFIER
 SUFFIXES = (".tflite", ".onnx", ".npz", ".pumq", ".pumf")
 
 
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+
+
 def load_model(path: str | Path) -> Graph | FloatGraph:
     """Read a model file, whose kind its content tells, or else its extension.
 
@@ -48,6 +52,11 @@ def load_model(path: str | Path) -> Graph | FloatGraph:
     if suffix == ".onnx":
         graph = parse_onnx(data, path.stem)
         return assemble_stated(graph) if graph.quantisations else graph
+    if suffix in PICKLES or data[:2] in PICKLE_STARTS:
+        raise ModelError(
+            f"{path} is a pickle, or an archive that holds one, and is never loaded, as that runs code of its maker: "
+            "export it to ONNX, or give the module to pumice.frontends.torch.load_module"
+        )
     raise ModelError(
         f"{path}: neither its content nor its extension is that of a model file ({', '.join(SUFFIXES)})"
     )  # fmt: skip

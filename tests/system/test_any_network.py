@@ -1,0 +1,51 @@
+"""Networks of several formats on the verilated Z7020, bit for bit as golden, and with parts on the host on TINY."""
+
+import numpy as np
+import pytest
+from pumice import golden
+from pumice.compiler import compile_network
+from pumice.device import Device
+from pumice.floating import FloatGraph
+from pumice.frontends import load_model
+from pumice.frontends.tflite import parse_tflite
+from pumice.network import Model
+from pumice.pipeline import Pipeline
+from pumice.quantise import quantise
+
+from ..frontends.build_tflite import TfliteBuilder
+from ..frontends.test_moves import TFLITE
+from .checks import assert_rtl_matches_golden
+
+SEED = 9
+NETWORKS = (
+    "onnx_mnist8/model.onnx",
+    "onnx_float/model_ad.onnx",
+    "onnx_float/model_ic.onnx",
+    "jet_tagger/KERAS_3layer_70pruned_retrained_weights.npz",
+    "mnist_mlp_pruned/model_25P_pruned_weights.npz",
+    "tflm/hello_world_int8.tflite",
+    "tflm/micro_speech_quantized.tflite",
+)
+
+
+@pytest.mark.parametrize("file", NETWORKS)
+def test_every_layer_is_goldens(shared_data, boards, file):
+    """Quantised on noise where the file is float: the bits do not depend on what a sample means."""
+    graph, rng = load_model(shared_data / file), np.random.default_rng(SEED)
+    if isinstance(graph, FloatGraph):
+        graph = quantise(graph, rng.normal(size=(8, *graph.shapes[graph.input])).astype(np.float32))
+    samples = [rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8) for _ in range(2)]
+    assert assert_rtl_matches_golden(boards("Z7020"), graph, samples) >= 2 * len(samples)
+
+
+@pytest.mark.parametrize("name", TFLITE)
+def test_parts_between_host_layers_are_goldens(boards, name):
+    net = TfliteBuilder()
+    graph = parse_tflite(net.finish(TFLITE[name][0](net)), name)
+    board = boards("TINY")
+    assert isinstance(compile_network(graph, board.config), Pipeline) == bool(TFLITE[name][1])
+    x = np.random.default_rng(SEED).integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
+    result = Device("sim", "simulated", board.config, board).load(Model(graph)).run(x)
+    expected = golden.run(graph, x)
+    np.testing.assert_array_equal(result.output_raw, expected.reshape(graph.output_shape))
+    assert result.cycles > 0
