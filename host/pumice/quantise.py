@@ -23,6 +23,7 @@ from .floating import (
     convolve,
     run_all,
 )
+from .golden import dequantise, run_layer_batch
 from .golden import quantise as nearest_integers
 from .graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Table, Tensor
 from .spec.numerics import MAX_SHIFT
@@ -37,6 +38,7 @@ BIAS_LIMIT = 1 << 30
 SOFTMAX_QUANTISATION = (1 / 256, -128)  # as TensorFlow Lite's
 EMPTY_ROW_STEPS = 1024  # of a bias in an output step, for rows without weights
 N_CORRECTION_SAMPLES = 256
+N_SEQUENTIAL_SAMPLES = 16
 
 Quantisations = dict[str, tuple[float, int]]
 
@@ -64,7 +66,8 @@ def quantise(
     zero_below : float
         Weights smaller than this times the largest one of their output channel count as zeros; 0 .. 1.
     bias_correction : bool
-        Move what the rounding of weights adds to a channel on average into its bias.
+        Move what the rounding of weights adds to a channel on average into its bias, then, layer by layer, what is left
+        of the rounding of everything before it.
 
     Raises
     ------
@@ -85,7 +88,8 @@ def quantise(
     stated = graph.quantisations | calibrate(graph, samples, method=method, percentile=percentile)
     means = _weight_error_means(graph, samples[:N_CORRECTION_SAMPLES], stated) if bias_correction else {}
     settings = {"calibration": method, "samples": str(len(samples)), "zero_below": str(zero_below)}
-    return assemble(graph, stated, means, settings)
+    integer = assemble(graph, stated, means, settings)
+    return _without_mean_errors(graph, integer, samples[:N_SEQUENTIAL_SAMPLES]) if bias_correction else integer
 
 
 def assemble_stated(graph: FloatGraph) -> Graph:
@@ -264,6 +268,27 @@ def _weight_error_means(graph: FloatGraph, samples: np.ndarray, stated: Quantisa
             means = convolve(tensors[layer.inputs[0]], layer, error).mean(axis=(1, 2), dtype=np.float64)
             sums[name] = sums[name] + means.sum(axis=0)
     return {name: total / len(samples) for name, total in sums.items()}
+
+
+def _without_mean_errors(graph: FloatGraph, integer: Graph, samples: np.ndarray) -> Graph:
+    """With biases that bring each channel's mean result to that of the float graph, in order of execution."""
+    expected = run_all(graph, samples)
+    made = {integer.input: nearest_integers(integer.tensors[integer.input], samples)}
+    layers = []
+    for layer in integer.layers:
+        inputs = [made[name] for name in layer.inputs]
+        result = run_layer_batch(integer, layer, inputs)
+        if isinstance(layer, Conv):
+            output = integer.tensors[layer.output]
+            error = (dequantise(output, result) - expected[layer.output]).mean(axis=(0, 1, 2), dtype=np.float64)
+            units = np.where(layer.scales > 0, layer.scales, np.inf) * output.scale
+            limit = (1 << 31) - 1
+            bias = np.clip(np.round(layer.bias - error / units), -limit, limit).astype(np.int32)
+            layer = replace(layer, bias=bias)
+            result = run_layer_batch(integer, layer, inputs)
+        made[layer.output] = result
+        layers.append(layer)
+    return replace(integer, layers=layers)
 
 
 def _integer_layer(layer: Layer, tensors: dict[str, Tensor], correction: np.ndarray | None) -> Layer:
