@@ -1,6 +1,9 @@
 // Limits of the firmware.
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "generated/pumice_registers.h"
 
 // Reads of a status register before a wait is given up with the fault "watchdog". A read and its test take at least
@@ -14,7 +17,10 @@
 #error "PUMICE_RAM_BYTES must be defined"
 #endif
 
-// No list has as many commands as the 16-bit counters of completed layers and transfers can count.
+// Says whether a 16-bit counter of completed layers or transfers, which wraps, has reached `n`. It is never further away
+// than a list is long.
+static inline bool pumice_reached(uint32_t completed, uint32_t n) { return ((completed - n) & 0x8000u) == 0; }
+
 _Static_assert((PUMICE_RAM_BYTES - PUMICE_COMMANDS_OFFSET) / 4 / (PUMICE_COMMAND_N_WORDS + PUMICE_TRANSFER_N_WORDS) <
-                   65536,
-               "completed counters must not wrap");
+                   32768,
+               "a list must be shorter than half of what a counter counts");

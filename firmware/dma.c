@@ -31,7 +31,7 @@ pumice_status_t pumice_dma_clear(void) {
 pumice_status_t pumice_dma_wait(uint32_t n_transfers) {
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
     PUMICE_TRY(check(pumice_read(PUMICE_DMA_STATUS_ADDRESS)));
-    if (pumice_read(PUMICE_DMA_COMPLETED_ADDRESS) >= n_transfers) return pumice_ok();
+    if (pumice_reached(pumice_read(PUMICE_DMA_COMPLETED_ADDRESS), n_transfers)) return pumice_ok();
   }
   return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_COMPLETED_ADDRESS);
 }

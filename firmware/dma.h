@@ -7,7 +7,7 @@
 // Waits until the DMA is idle and zeroes its counts and its fault. Faults: watchdog.
 PUMICE_MUST_USE pumice_status_t pumice_dma_clear(void);
 
-// Waits until `n_transfers` transfers have completed. Faults: watchdog.
+// Waits until `n_transfers` transfers (modulo 2^16) have completed. Faults: watchdog.
 PUMICE_MUST_USE pumice_status_t pumice_dma_wait(uint32_t n_transfers);
 
 // Queues the transfer of TRANSFER's words as soon as the queue is free. Faults: watchdog.

@@ -21,7 +21,7 @@ pumice_status_t pumice_engine_clear(void) {
 
 pumice_status_t pumice_engine_wait(uint32_t n_layers) {
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
-    if (pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS) >= n_layers) {
+    if (pumice_reached(pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS), n_layers)) {
       return pumice_ok();
     }
   }

@@ -5,7 +5,7 @@ set registers {
     VERSION 0x04 read-only {MINOR 0 16 read-only MAJOR 16 16 read-only}
     CONFIG 0x08 read-only {ID 0 32 read-only}
     SHAPE 0x0c read-only {N_CORES 0 8 read-only N_LANES 8 8 read-only}
-    DOORBELL 0x10 write-only {COMMAND 0 8 write-only}
+    DOORBELL 0x10 write-only {COMMAND 0 8 write-only MORE 8 24 write-only}
     STATUS 0x14 read-only {STATE 0 2 read-only}
     INTERRUPT 0x18 read-only {PENDING 0 1 read-only}
     INTERRUPT_CLEAR 0x1c write-only {CLEAR 0 1 write-only}

@@ -35,6 +35,8 @@
 #define PUMICE_MAILBOX_COMMAND_ADDRESS 0x80000000u
 #define PUMICE_MAILBOX_COMMAND_VALUE_LSB 0u
 #define PUMICE_MAILBOX_COMMAND_VALUE_MASK 0xFFu  // ro: Command of the last doorbell; 0 once finished.
+#define PUMICE_MAILBOX_COMMAND_MORE_LSB 8u
+#define PUMICE_MAILBOX_COMMAND_MORE_MASK 0xFFFFFF00u  // ro: Of the last doorbell.
 #define PUMICE_MAILBOX_FINISH_ADDRESS 0x80000004u
 #define PUMICE_MAILBOX_FINISH_FAULT_LSB 0u
 #define PUMICE_MAILBOX_FINISH_FAULT_MASK 0xFFu  // wo: Writing ends the command: 0 success (state idle), else the fault's code (state fault); raises the interrupt.
@@ -97,6 +99,10 @@
 #define PUMICE_OP_END 0x0u
 #define PUMICE_OP_LAYER 0x1u
 #define PUMICE_OP_TRANSFER 0x2u
+#define PUMICE_SKIP_FIRST 0x1u
+#define PUMICE_SKIP_BUT_FIRST 0x2u
+#define PUMICE_SKIP_LAST 0x4u
+#define PUMICE_SKIP_BUT_LAST 0x8u
 #define PUMICE_SPACE_ACTIVATIONS 0x0u
 #define PUMICE_SPACE_WEIGHTS 0x1u
 #define PUMICE_SPACE_CPU_RAM 0x2u
@@ -142,10 +148,10 @@
 #define PUMICE_IMAGE_HEADER_N_LAYERS_MASK 0xFFFFFFFFu  // Layer commands of the run list = entries of its log.
 #define PUMICE_IMAGE_HEADER_INPUT_BYTES_WORD 10u
 #define PUMICE_IMAGE_HEADER_INPUT_BYTES_LSB 0u
-#define PUMICE_IMAGE_HEADER_INPUT_BYTES_MASK 0xFFFFFFFFu  // Bytes that a run reads from the input buffer.
+#define PUMICE_IMAGE_HEADER_INPUT_BYTES_MASK 0xFFFFFFFFu  // Bytes that a sample takes in the input buffer.
 #define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_WORD 11u
 #define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_LSB 0u
-#define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_MASK 0xFFFFFFFFu  // Bytes that a run writes to the output buffer.
+#define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_MASK 0xFFFFFFFFu  // Bytes that a sample takes in the output buffer.
 
 // Words: command
 #define PUMICE_COMMAND_N_WORDS 2u  // Head of a command. END waits for its counts too; a complete list ends with everything completed.
@@ -155,12 +161,15 @@
 #define PUMICE_COMMAND_N_WORDS_WORD 0u
 #define PUMICE_COMMAND_N_WORDS_LSB 8u
 #define PUMICE_COMMAND_N_WORDS_MASK 0xFF00u  // Words of this command, itself included.
-#define PUMICE_COMMAND_AFTER_LAYERS_WORD 1u
-#define PUMICE_COMMAND_AFTER_LAYERS_LSB 0u
-#define PUMICE_COMMAND_AFTER_LAYERS_MASK 0xFFFFu  // Wait until this many layers of the list have completed.
+#define PUMICE_COMMAND_SKIP_WORD 0u
+#define PUMICE_COMMAND_SKIP_LSB 16u
+#define PUMICE_COMMAND_SKIP_MASK 0xF0000u  // Of a transfer: walks that skip it, a sum of SKIP_.
 #define PUMICE_COMMAND_AFTER_TRANSFERS_WORD 1u
-#define PUMICE_COMMAND_AFTER_TRANSFERS_LSB 16u
-#define PUMICE_COMMAND_AFTER_TRANSFERS_MASK 0xFFFF0000u  // Wait until this many transfers of the list have completed.
+#define PUMICE_COMMAND_AFTER_TRANSFERS_LSB 0u
+#define PUMICE_COMMAND_AFTER_TRANSFERS_MASK 0xFFFFu  // Wait until this many transfers of the list have completed.
+#define PUMICE_COMMAND_AFTER_LAYERS_WORD 1u
+#define PUMICE_COMMAND_AFTER_LAYERS_LSB 16u
+#define PUMICE_COMMAND_AFTER_LAYERS_MASK 0xFFFF0000u  // Wait until this many layers of the list have completed (not a LAYER).
 
 // Words: transfer
 #define PUMICE_TRANSFER_N_WORDS 4u  // One DMA transfer between a memory buffer and the chip.

@@ -89,9 +89,11 @@ def compile_graph(
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
     planes = lay_out(operations, tensors, phases, stored, inputs, config)
     sum_lanes(operations, tensors, phases, planes, config)
+    addresses, next_inputs = place(operations, planes, inputs, outputs, config.activation_bytes)
     plan = Plan(
         planes=planes,
-        addresses=place(operations, planes, inputs, outputs, config.activation_bytes),
+        addresses=addresses,
+        next_inputs=next_inputs,
         network_inputs=inputs,
         network_outputs=outputs,
         config=config,

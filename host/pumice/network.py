@@ -128,14 +128,29 @@ class Network:
         DeviceError, DeviceTimeoutError
             See `pumice.device.driver.EngineDriver.run`.
         """
+        return self._run(self._one(x))
+
+    def run_many(self, xs: Iterable[np.ndarray]) -> list[Result]:
+        """One inference for each sample, in throughput mode: the engine goes from one to the next without the host.
+
+        The next sample's input and the last one's output are transferred during the inference, where memory suffices
+        (see `pumice.passes.memory.place`). Samples and results as in `run`, but cycles and memory traffic of a result are
+        its share of those of the samples that ran together, and its layers are the last one's.
+        """
+        packed = [self.image.pack_input(self._one(x)) for x in xs]
+        return [self._of_run(run) for run in self.device.run_many(self.image, packed)]
+
+    def _one(self, x: np.ndarray) -> np.ndarray:
         samples = convert_input(np.asarray(x), self.signature)
         if len(samples) != 1:
             raise InputError(f"one inference takes one sample, not {len(samples)}")
-        return self._run(samples[0])
+        return samples[0]
 
     def _run(self, sample: np.ndarray) -> Result:
+        return self._of_run(self.device.run(self.image, self.image.pack_input(sample)))
+
+    def _of_run(self, run: EngineRun) -> Result:
         graph = self.signature
-        run = self.device.run(self.image, self.image.pack_input(sample))
         raw = self.image.unpack_outputs(run.output)
         layers = list(layer_reports(self.image.metadata["layers"], run.log, self.device.config))
         for softmax in graph.layers:
@@ -157,6 +172,7 @@ class Network:
             kind=self.device.kind,
             config=config.name,
             cycles=cycles,
+            n_together=max((run.n_together for run in runs), default=1),
             clock_mhz=config.clock_mhz,
             nonzero_macs=nonzero_macs,
             dense_macs=sum(layer.dense_macs for layer in layers),
@@ -165,10 +181,6 @@ class Network:
             dram_bytes=sum(run.read_bytes + run.write_bytes for run in runs),
             layers=tuple(layers),
         )
-
-    def run_many(self, xs: Iterable[np.ndarray]) -> list[Result]:
-        """One inference after the other; each sample and each result as in `run`."""
-        return [self.run(x) for x in xs]
 
 
 class PipelineNetwork(Network):
@@ -181,6 +193,10 @@ class PipelineNetwork(Network):
 
     def __init__(self, device: Device, pipeline: Pipeline):
         self.device, self.pipeline, self.signature = device, pipeline, pipeline.graph
+
+    def run_many(self, xs: Iterable[np.ndarray]) -> list[Result]:
+        """One inference after the other; each sample and each result as in `run`."""
+        return [self.run(x) for x in xs]
 
     def _run(self, sample: np.ndarray) -> Result:
         graph, images = self.pipeline.graph, iter(self.pipeline.images)

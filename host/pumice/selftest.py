@@ -1,6 +1,7 @@
 """Tests a device from the host's side: ``python -m pumice.selftest --device pynq``.
 
-Registers, shared memory, interrupt, and one network, bit for bit against the golden model, again and again.
+Registers, shared memory, interrupt, and one network, bit for bit against the golden model, again and again: started by
+the host each time, and in throughput mode.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from .device import Device, open_device
 from .device.driver import EngineDriver
 from .device.protocol import Hardware
 from .errors import DeviceError, PumiceError
-from .network import Model, load
+from .network import Model, Network, load
+from .report import Result
 from .spec import registers
 from .spec.descriptor import BUFFERS
 
@@ -80,18 +82,35 @@ def check_interrupt(hardware: Hardware) -> str:
 
 def check_network(device: Device, n_repeats: int) -> str:
     """``n_repeats`` inferences on changing samples equal the golden model. DeviceError: one does not."""
+    network, samples, expected = _network(device, n_repeats)
+    for i in range(n_repeats):
+        _compare(i, network.run(samples[i % len(samples)]), expected[i % len(samples)])
+    return f"{n_repeats} inferences equal the golden model"
+
+
+def check_throughput(device: Device, n_repeats: int) -> str:
+    """The same without the host in between, transfers overlapping with inferences. DeviceError: one does not."""
+    network, samples, expected = _network(device, n_repeats)
+    for i, result in enumerate(network.run_many(samples[i % len(samples)] for i in range(n_repeats))):
+        _compare(i, result, expected[i % len(samples)])
+    return f"{n_repeats} inferences in a row equal the golden model"
+
+
+def _network(device: Device, n_repeats: int) -> tuple[Network, np.ndarray, list[np.ndarray]]:
+    """The test's network, samples for it, and their outputs by the golden model."""
     model = load(MODEL)
     if not isinstance(model, Model):
         raise DeviceError(f"{MODEL} is an image, not a network")
-    graph, network = model.graph, device.load(model)
+    graph = model.graph
     shape = graph.tensors[graph.input].shape
     samples = np.random.default_rng(1).integers(-128, 128, (min(N_SAMPLES, n_repeats), *shape)).astype(np.int8)
-    expected = [golden.run(graph, sample).ravel() for sample in samples]
-    for i in range(n_repeats):
-        found = network.run(samples[i % len(samples)]).output_raw.ravel()
-        if not np.array_equal(found, expected[i % len(samples)]):
-            raise DeviceError(f"inference {i} gave {found.tolist()}, not {expected[i % len(samples)].tolist()}")
-    return f"{n_repeats} inferences equal the golden model"
+    return device.load(model), samples, [golden.run(graph, sample).ravel() for sample in samples]
+
+
+def _compare(i: int, result: Result, expected: np.ndarray) -> None:
+    found = result.output_raw.ravel()
+    if not np.array_equal(found, expected):
+        raise DeviceError(f"inference {i} gave {found.tolist()}, not {expected.tolist()}")
 
 
 def run_checks(device: Device, n_repeats: int = N_REPEATS) -> Iterable[tuple[str, str]]:
@@ -110,6 +129,7 @@ def run_checks(device: Device, n_repeats: int = N_REPEATS) -> Iterable[tuple[str
         "memory": lambda: check_memory(hardware),
         "interrupt": lambda: check_interrupt(hardware),
         "network": lambda: check_network(device, n_repeats),
+        "throughput": lambda: check_throughput(device, n_repeats),
     }
     for name, check in checks.items():
         try:

@@ -10,15 +10,20 @@ from pumice.spec.config import EngineConfig
 
 
 def assert_matches_golden(graph: Graph, config: EngineConfig, *, seed: int, formats=None) -> Image:
-    """The plain image's output and each tensor of the debug image; returns the plain one."""
+    """The plain image's outputs on three samples in a row and each tensor of the debug image; returns the plain one."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
     expected = golden.run(graph, x, keep=True)
 
     image = compile_graph(graph, config, formats=formats)
-    output, log = run_image(image.data, config, image.pack_input(x), seed=seed)
     name = image.metadata["output"]["name"]
-    np.testing.assert_array_equal(image.unpack_output(output), expected[name], err_msg=f"seed {seed}, output")
+    samples = [x, rng.integers(-128, 128, x.shape).astype(np.int8), x]
+    outputs = [expected[name], golden.run(graph, samples[1], keep=True)[name], expected[name]]
+    packed = b"".join(image.pack_input(sample) for sample in samples)
+    output, log = run_image(image.data, config, packed, n_samples=len(samples), seed=seed)
+    for i, values in enumerate(outputs):
+        part = image.unpack_output(output[i * image.header["output_bytes"] :])
+        np.testing.assert_array_equal(part, values, err_msg=f"seed {seed}, output {i}")
     for layer in image.metadata["layers"]:
         assert sum(log[tag]["steps"] for tag in layer["tags"]) == layer["steps"], layer["name"]
 

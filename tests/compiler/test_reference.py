@@ -23,7 +23,7 @@ def _run(*commands: list[int]) -> Machine:
 
 def _head(op: int, payload: list[int], after_layers: int = 0, after_transfers: int = 0) -> list[int]:
     n_words = COMMAND.n_words + len(payload)
-    head = COMMAND.pack(op=op, n_words=n_words, after_layers=after_layers, after_transfers=after_transfers)
+    head = COMMAND.pack(op=op, n_words=n_words, skip=0, after_layers=after_layers, after_transfers=after_transfers)
     return head + payload
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 from pumice.device.reference import run_image
+from pumice.errors import DeviceError
+from pumice.image import parse_header
 from pumice.spec import registers
 from pumice.spec.config import EngineConfig
 from pumice.spec.descriptor import BUFFERS
@@ -38,6 +40,8 @@ class FakeHardware:
         self.registers: dict[int, int] = {}
         self.interrupt = self.closed = False
         self.accesses: list[tuple[str, int]] = []
+        self.batches: list[int] = []  # samples of each run
+        self.room = 1 << 30  # bytes that can be allocated
         self._set("magic", registers.MAGIC)
         self._set("version", registers.VERSION_MAJOR << 16 | registers.VERSION_MINOR)
         self._set("config", config.config_id)
@@ -53,7 +57,7 @@ class FakeHardware:
         assert 0 <= value < 1 << 32
         self.accesses.append(("write", offset))
         if offset == self._offset("doorbell"):
-            self._command(value)
+            self._command(value & 0xFF, 1 + (value >> 8))
         elif offset == self._offset("interrupt_clear"):
             self.interrupt = False
         else:
@@ -64,6 +68,8 @@ class FakeHardware:
 
     def allocate(self, n_bytes: int) -> FakeBuffer:
         """A buffer above 4 GiB."""
+        if sum(len(buffer.array) for buffer in self.buffers if not buffer.freed) + n_bytes > self.room:
+            raise DeviceError("no room")
         self.buffers.append(FakeBuffer((1 << 33) + 4096 * len(self.buffers), n_bytes))
         return self.buffers[-1]
 
@@ -76,7 +82,7 @@ class FakeHardware:
         """Remember it."""
         self.closed = True
 
-    def _command(self, command: int) -> None:
+    def _command(self, command: int, n_samples: int) -> None:
         assert self.registers[self._offset("interrupt_enable")] == 1
         if command == registers.COMMAND_RUN and self.hangs:
             self._set("status", registers.STATE_BUSY)
@@ -89,8 +95,11 @@ class FakeHardware:
             self._set("progress", 3 | 7 << 16)
         elif command == registers.COMMAND_RUN:
             memory = {name: self._buffer(name).memory for name in BUFFERS}
-            output, log = run_image(memory["image"].tobytes(), self.config, memory["input"].tobytes())
-            memory["output"][:] = np.frombuffer(output, np.uint8)
+            self.batches.append(n_samples)
+            n_bytes = parse_header(memory["image"].tobytes())["input_bytes"] * n_samples
+            inputs = memory["input"][:n_bytes].tobytes()
+            output, log = run_image(memory["image"].tobytes(), self.config, inputs, n_samples=n_samples)
+            memory["output"][: len(output)] = np.frombuffer(output, np.uint8)
             words = memory["log"].view(np.uint32).reshape(len(log), -1)
             words[:] = [[10 + entry["tag"], entry["steps"], entry["nonzeros"], 1, 2, 3, 4, 5] for entry in log]
             self._set("cycles", CYCLES)

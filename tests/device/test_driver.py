@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pumice import golden
 from pumice.compiler import compile_graph
-from pumice.device.driver import EngineDriver
+from pumice.device.driver import MAX_TOGETHER, EngineDriver
 from pumice.errors import DeviceError, DeviceTimeoutError, ImageError, InputError
 from pumice.spec import registers
 from pumice.spec.config import TINY, Z7020
@@ -39,6 +39,40 @@ def test_runs_equal_the_golden_model(graph, image):
                 assert [entry[f"stall_{s}"] for s in ("fetch", "drain", "store", "start", "finish")] == [1, 2, 3, 4, 5]
     assert hardware.closed
     assert all(buffer.freed for buffer in hardware.buffers)
+
+
+def test_samples_run_together(graph, image):
+    rng = np.random.default_rng(3)
+    samples = rng.integers(-128, 128, (MAX_TOGETHER + 5, 6, 5, 3)).astype(np.int8)
+    hardware = FakeHardware(TINY)
+    with EngineDriver(hardware, TINY) as driver:
+        driver.load(image)
+        assert driver.run_many([]) == []
+        for n, batches in ((3, [3]), (2, [2]), (len(samples), [MAX_TOGETHER, 5])):
+            hardware.batches.clear()
+            runs = driver.run_many([image.pack_input(x) for x in samples[:n]])
+            assert hardware.batches == batches
+            for x, run in zip(samples, runs, strict=False):
+                assert np.array_equal(image.unpack_output(run.output), golden.run(graph, x))
+            assert [run.n_together for run in runs] == [m for m in batches for _ in range(m)]
+            for total, name in ((CYCLES, "cycles"), (READ_BYTES, "read_bytes"), (WRITE_BYTES, "write_bytes")):
+                shares = [getattr(run, name) for run in runs]
+                assert sum(shares) == total * len(batches)
+                assert max(shares[: batches[0]]) - min(shares[: batches[0]]) <= 1
+
+
+def test_as_many_together_as_memory_holds(graph, image):
+    hardware = FakeHardware(TINY)
+    with EngineDriver(hardware, TINY) as driver:
+        driver.load(image)
+        header = image.header
+        hardware.room = sum(len(buffer.array) for buffer in hardware.buffers)
+        hardware.room += 2 * (header["input_bytes"] + header["output_bytes"])  # three samples
+        samples = np.random.default_rng(4).integers(-128, 128, (8, 6, 5, 3)).astype(np.int8)
+        runs = driver.run_many([image.pack_input(x) for x in samples])
+        assert hardware.batches == [2] * 4
+        for x, run in zip(samples, runs, strict=True):
+            assert np.array_equal(image.unpack_output(run.output), golden.run(graph, x))
 
 
 def test_loading_again_frees_the_first_buffers(image):

@@ -19,13 +19,13 @@ def device(hardware: FakeHardware) -> Device:
 class NotLoaded(FakeHardware):
     """Answers a run without an image as the firmware does."""
 
-    def _command(self, command):
+    def _command(self, command, n_samples):
         if command == registers.COMMAND_RUN and not self.buffers_in_use():
             self.interrupt = True
             self._set("fault", registers.FAULT_CODES["not_loaded"])
         else:
             self._set("status", registers.STATE_IDLE)
-            super()._command(command)
+            super()._command(command, n_samples)
 
     def buffers_in_use(self) -> int:
         """Buffers that were allocated and not freed."""
@@ -35,8 +35,9 @@ class NotLoaded(FakeHardware):
 def test_everything_passes():
     with device(NotLoaded(TINY)) as opened:
         found = dict(selftest.run_checks(opened, 9))
-    assert list(found) == ["registers", "memory", "interrupt", "network"]
+    assert list(found) == ["registers", "memory", "interrupt", "network", "throughput"]
     assert found["network"] == "9 inferences equal the golden model"
+    assert found["throughput"] == "9 inferences in a row equal the golden model"
 
 
 def test_register_that_keeps_a_bit():
@@ -79,6 +80,15 @@ def test_wrong_answer_is_told():
         patch.setattr(FakeBuffer, "invalidate", invalidate)
         with pytest.raises(DeviceError, match="network: inference 3 gave"):
             next(checks)
+
+
+def test_wrong_answer_in_a_row_is_told(monkeypatch):
+    checks = selftest.run_checks(device(NotLoaded(TINY)), 5)
+    for _ in range(4):
+        next(checks)
+    monkeypatch.setattr(FakeBuffer, "invalidate", lambda buffer: buffer.array.fill(1))
+    with pytest.raises(DeviceError, match="throughput: inference 0 gave"):
+        next(checks)
 
 
 def test_device_without_hardware():

@@ -24,6 +24,8 @@ from pumice.spec.descriptor import (
 from pumice.spec.registers import DESCRIPTOR_OFFSET, DESCRIPTORS, FAULT_CODES, block, find
 
 HEADER_BYTES = 4 * IMAGE_HEADER.n_words
+COUNTER = 1 << 16  # where completed counters wrap
+INPUT_BYTES, OUTPUT_BYTES = 8, 24  # of a sample
 
 
 def to_bytes(words: list[int]) -> bytes:
@@ -31,10 +33,10 @@ def to_bytes(words: list[int]) -> bytes:
     return b"".join(word.to_bytes(4, "little") for word in words)
 
 
-def command(op: int, payload: list[int], after_layers: int, after_transfers: int) -> list[int]:
+def command(op: int, payload: list[int], after_layers: int, after_transfers: int, skip: int = 0) -> list[int]:
     """Words of a command."""
-    n_words = COMMAND.n_words + len(payload)
-    return COMMAND.pack(op=op, n_words=n_words, after_layers=after_layers, after_transfers=after_transfers) + payload
+    counts = {"after_layers": after_layers, "after_transfers": after_transfers}
+    return COMMAND.pack(op=op, n_words=COMMAND.n_words + len(payload), skip=skip, **counts) + payload
 
 
 def end(after_layers: int = 0, after_transfers: int = 0) -> list[int]:
@@ -61,7 +63,8 @@ def random_list(rng: random.Random, n_commands: int) -> list[list[int]]:
     for _ in range(n_commands):
         op = rng.choice([OP_LAYER, OP_TRANSFER])
         payload = random_layer(rng, n[op]) if op == OP_LAYER else weight_transfer(rng)
-        commands.append(command(op, payload, rng.randint(0, n[OP_LAYER]), rng.randint(0, n[OP_TRANSFER])))
+        after_layers = rng.randint(0, n[OP_LAYER]) if op == OP_TRANSFER else 0
+        commands.append(command(op, payload, after_layers, rng.randint(0, n[OP_TRANSFER])))
         n[op] += 1
     return [*commands, end(n[OP_LAYER], n[OP_TRANSFER])]
 
@@ -72,7 +75,7 @@ def image(load: list[int], run: list[int], n_layers: int, **header: int) -> byte
         "magic": IMAGE_MAGIC, "version": IMAGE_VERSION, "config_id": TINY.config_id, "crc": 0,
         "load_offset": HEADER_BYTES, "load_bytes": 4 * len(load), "run_offset": HEADER_BYTES + 4 * len(load),
         "run_bytes": 4 * len(run), "n_bytes": HEADER_BYTES + 4 * len(load + run), "n_layers": n_layers,
-        "input_bytes": 8, "output_bytes": 8,
+        "input_bytes": INPUT_BYTES, "output_bytes": OUTPUT_BYTES,
     }  # fmt: skip
     return to_bytes(IMAGE_HEADER.pack(**{**values, **header}) + load + run)
 
@@ -93,7 +96,7 @@ class Board:
 
     def __init__(self):
         self.buffers: dict[int, bytes] = {BUFFER_IMAGE: b""}
-        self.command = self.log_bytes = self.detail = 0
+        self.command = self.more = self.log_bytes = self.detail = 0
         self.ready = False
         self.finished: tuple[int, int] | None = None
         self.events: list[tuple[str, tuple]] = []
@@ -104,9 +107,9 @@ class Board:
         self.bad_transfer: int | None = None
         self.bad_code = FAULT_CODES["bus"]
 
-    def ring(self, command: int) -> None:
-        """Give the firmware a command."""
-        self.finished, self.command, self.events = None, command, []
+    def ring(self, command: int, more: int = 0) -> None:
+        """Give the firmware a command, for ``more`` samples than one."""
+        self.finished, self.command, self.more, self.events = None, command, more, []
 
     def submits(self, name: str) -> list[list[int]]:
         """Descriptors submitted to a block since the command began."""
@@ -115,14 +118,15 @@ class Board:
     def complete(self, name: str) -> None:
         """The running transfer or layer is done."""
         self.queue[name].popleft()
-        self.completed[name] += 1
+        self.completed[name] = (self.completed[name] + 1) % COUNTER
         self.events.append((f"{name} completed", ()))
 
     def read(self, name: str, offset: int) -> int:
         """Value of a register."""
         if name == "mailbox":
             values = {
-                "command": self.command, "detail": self.detail, "config": TINY.config_id,
+                "command": self.command | self.more << find("mailbox", "command", "more").lsb,
+                "detail": self.detail, "config": TINY.config_id,
                 "image_bytes": len(self.buffers[BUFFER_IMAGE]), "log_bytes": self.log_bytes,
             }  # fmt: skip
         else:
@@ -138,7 +142,7 @@ class Board:
         regs = {r.offset: r.reg for r in block(name) if r.access != "ro"}
         reg, word = regs.get(offset), (offset - DESCRIPTOR_OFFSET) // 4
         if reg == "finish":
-            self.finished, self.command = (value, self.detail), 0
+            self.finished, self.command, self.more = (value, self.detail), 0, 0
         elif reg == "detail":
             self.detail = value
         elif reg == "ready":

@@ -8,12 +8,19 @@ import pytest
 from pumice.spec.config import TINY
 from pumice.spec.descriptor import (
     BUFFER_IMAGE,
+    BUFFER_INPUT,
     BUFFER_LOG,
+    BUFFER_OUTPUT,
     COMMAND,
     IMAGE_VERSION,
     LOG_ENTRY_BYTES,
     OP_LAYER,
     OP_TRANSFER,
+    SKIP_BUT_FIRST,
+    SKIP_BUT_LAST,
+    SKIP_FIRST,
+    SKIP_LAST,
+    SPACE_ACTIVATIONS,
     SPACE_CPU_RAM,
     TRANSFER,
 )
@@ -33,7 +40,17 @@ from pumice.spec.registers import (
 )
 from pumice_sim.firmware import SOURCES, WARNINGS, zig
 
-from tests.firmware.board import Board, command, end, image, random_layer, random_list, weight_transfer
+from tests.firmware.board import (
+    INPUT_BYTES,
+    OUTPUT_BYTES,
+    Board,
+    command,
+    end,
+    image,
+    random_layer,
+    random_list,
+    weight_transfer,
+)
 
 RAM_BYTES = 16384
 POLL_LIMIT = 300
@@ -126,9 +143,9 @@ class Machine(Board):
             assert inside.stop <= RAM_BYTES
             self.ram[inside] = self.buffers[t["buffer"]][outside]
 
-    def serve(self, command: int) -> tuple[str, int]:
+    def serve(self, command: int, more: int = 0) -> tuple[str, int]:
         """Run one command; name of its fault and the detail."""
-        self.ring(command)
+        self.ring(command, more)
         self.reads.clear()
         self.counts.clear()
         self.library.pumice_serve()
@@ -198,6 +215,73 @@ def test_random_lists(library, seed):
     for machine.log_bytes in (0, LOG_BYTES):
         assert machine.serve(COMMAND_RUN) == ("none", 0)
         check_order(machine, run, n_other=0)
+
+
+def io_transfer(buffer: int, skip: int, after_layers: int, sample: int = 0) -> list[int]:
+    write, n_bytes = (1, OUTPUT_BYTES) if buffer == BUFFER_OUTPUT else (0, INPUT_BYTES)
+    fields = {"write": write, "space": SPACE_ACTIVATIONS, "buffer": buffer, "core": 0, "n_bytes": n_bytes}
+    words = TRANSFER.pack(**fields, local=8 * buffer, offset=sample * n_bytes)
+    return command(OP_TRANSFER, words, after_layers, 0, skip)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 7])
+@pytest.mark.parametrize("p_progress", [0.05, 0.6])
+def test_samples(library, n_samples, p_progress):
+    """Input of the next sample and output of the last one among the layers; the samples' walks leave no gap."""
+    machine = Machine(library, n_samples, p_progress=p_progress)
+    layers = [random_layer(machine.rng, tag) for tag in range(4)]
+    weights = weight_transfer(machine.rng)
+    run = [
+        io_transfer(BUFFER_INPUT, SKIP_BUT_FIRST, 0),
+        command(OP_LAYER, layers[0], 0, 1),
+        io_transfer(BUFFER_OUTPUT, SKIP_FIRST, 0),
+        command(OP_LAYER, layers[1], 0, 2),
+        command(OP_TRANSFER, weights, 1, 0),
+        command(OP_LAYER, layers[2], 0, 3),
+        io_transfer(BUFFER_INPUT, SKIP_LAST, 2),
+        command(OP_LAYER, layers[3], 0, 4),
+        io_transfer(BUFFER_OUTPUT, SKIP_BUT_LAST, 4),
+        end(4, 5),
+    ]
+    assert machine.load(end(), flat(run), 4) == ("none", 0)
+    assert machine.serve(COMMAND_RUN, n_samples - 1) == ("none", 0)
+
+    def put(block: str, words: list[int], n_layers: int, n_transfers: int) -> None:
+        expected.append((block, words, n_layers, n_transfers))
+
+    expected, moved = [], 1  # block, words, counts that must have been reached
+    put("dma", io_transfer(BUFFER_INPUT, 0, 0, 0)[COMMAND.n_words :], 0, 0)
+    for k in range(n_samples):
+        put("engine", layers[0], 0, moved)
+        if k:
+            put("dma", io_transfer(BUFFER_OUTPUT, 0, 0, k - 1)[COMMAND.n_words :], 4 * k, 0)
+            moved += 1
+        put("engine", layers[1], 0, moved)
+        put("dma", weights, 4 * k + 1, 0)
+        moved += 1
+        put("engine", layers[2], 0, moved)
+        if k < n_samples - 1:
+            put("dma", io_transfer(BUFFER_INPUT, 0, 0, k + 1)[COMMAND.n_words :], 4 * k + 2, 0)
+            moved += 1
+        put("engine", layers[3], 0, moved)
+    put("dma", io_transfer(BUFFER_OUTPUT, 0, 0, n_samples - 1)[COMMAND.n_words :], 4 * n_samples, 0)
+    submits = [(what.split()[0], list(words)) for what, words in machine.events if what.endswith("submit")]
+    assert submits == [entry[:2] for entry in expected]
+    for (what, *counts), (_, _, *needed) in zip(machine.counts, expected, strict=True):
+        assert counts[0] >= needed[0], what
+        assert counts[1] >= needed[1], what
+    if (n_samples, p_progress) == (7, 0.05):  # a sample's first layer does not wait for the sample before
+        first_layers = [i for i, entry in enumerate(expected) if entry[1] == layers[0]]
+        assert any(machine.counts[i][1] < 4 * k for k, i in enumerate(first_layers))
+
+
+def test_completed_counters_wrap(library):
+    reached = library.pumice_fake_reached
+    reached.restype = ctypes.c_bool
+    for n in (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x10001, 0x2FFFF):
+        for ahead in (0, 1, 0x7FFF):
+            assert reached((n + ahead) % (1 << 16), n)
+            assert not reached((n - ahead - 1) % (1 << 16), n)
 
 
 @pytest.mark.parametrize(("n_layers", "log_bytes", "n_logged"), [(3, 0, 0), (0, 64, 0), (3, 96, 3), (200, 4096, 128)])

@@ -206,6 +206,7 @@ class HostRegisters(wiring.Component):
         def clear():
             return [
                 mailbox.command_value.eq(0),
+                mailbox.command_more.eq(0),
                 host.interrupt_pending.eq(0),
                 host.fault_code.eq(0),
                 host.fault_layer.eq(0),
@@ -225,7 +226,12 @@ class HostRegisters(wiring.Component):
             ]
 
         with m.If(doorbell):
-            m.d.sync += [*clear(), state.eq(registers.STATE_BUSY), mailbox.command_value.eq(host.doorbell_command)]
+            m.d.sync += [
+                *clear(),
+                state.eq(registers.STATE_BUSY),
+                mailbox.command_value.eq(host.doorbell_command),
+                mailbox.command_more.eq(host.doorbell_more),
+            ]
         with m.If(busy):
             m.d.sync += [host.cycles_n.eq(host.cycles_n + 1), quiet.eq(Mux(progress == last_progress, quiet + 1, 1))]
             with m.If(mailbox.finish_fault_strobe):

@@ -1,6 +1,6 @@
 """Devices: one way to run networks, whatever carries the engine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,8 +26,8 @@ class Engine(Protocol):
         """Make an image the one that runs."""
         ...
 
-    def run(self, data: bytes) -> EngineRun:
-        """One inference on an input buffer."""
+    def run_many(self, data: Sequence[bytes]) -> list[EngineRun]:
+        """One inference for each input buffer, without a pause in between."""
         ...
 
     def close(self) -> None:
@@ -83,11 +83,16 @@ class Device:
 
     def run(self, image: Image, data: bytes) -> EngineRun:
         """Run an image on an input buffer."""
+        return self.run_many(image, [data])[0]
+
+    def run_many(self, image: Image, data: Sequence[bytes]) -> list[EngineRun]:
+        """Run an image on input buffers; transfers of one overlap with the inference on another."""
         self._make_current(image)
-        run = self.engine.run(data)
-        for observer in self._observers:
-            observer(image, data, run)
-        return run
+        runs = self.engine.run_many(data)
+        for sample, run in zip(data, runs, strict=True):
+            for observer in self._observers:
+                observer(image, sample, run)
+        return runs
 
     @contextmanager
     def observe(self, observer: Callable[[Image, bytes, EngineRun], None]) -> Iterator[None]:

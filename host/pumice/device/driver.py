@@ -1,5 +1,6 @@
 """Drives one engine through its host registers; the same code on the simulated board and on real ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from .protocol import Buffer, Hardware
 BOOT_READS = 20_000
 WATCHDOG_CYCLES = 1_000_000
 LIMIT_CYCLES = 500_000_000
+MAX_TOGETHER = 64
+"""Samples between one doorbell and one interrupt: what a start costs is nothing then."""
+
 _STATES = {
     registers.STATE_BOOT: "boot",
     registers.STATE_IDLE: "idle",
@@ -29,13 +33,16 @@ class EngineRun:
     Attributes
     ----------
     output : bytes
-        The output buffer.
+        The sample's part of the output buffer.
     log : tuple of dict
-        For each layer command its counters, by the names of `LOG_COUNTERS`.
+        For each layer command its counters, by the names of `LOG_COUNTERS`; of samples that ran together, those of the
+        last.
     cycles : int
-        Clock cycles from the doorbell to the interrupt.
+        Clock cycles from the doorbell to the interrupt; of samples that ran together, this one's share.
     read_bytes, write_bytes : int
-        Memory traffic of the engine.
+        Memory traffic of the engine; of samples that ran together, this one's share.
+    n_together : int
+        Samples that ran together, between one doorbell and one interrupt.
     """
 
     output: bytes
@@ -43,6 +50,7 @@ class EngineRun:
     cycles: int
     read_bytes: int
     write_bytes: int
+    n_together: int = 1
 
 
 class EngineDriver:
@@ -55,7 +63,7 @@ class EngineDriver:
     config : EngineConfig
         What the engine must be.
     limit_cycles : int
-        Longest time a command may take, in engine clock cycles.
+        Longest time a command may take, in engine clock cycles; a run of several samples so long for each.
     watchdog_cycles : int
         Cycles without progress after which the engine itself gives up.
 
@@ -77,6 +85,7 @@ class EngineDriver:
         self.hardware, self._limit_cycles, self._watchdog_cycles = hardware, limit_cycles, watchdog_cycles
         self._buffers: dict[str, Buffer] = {}
         self._header: dict[str, int] | None = None
+        self._room = 0  # samples that the input and output buffers hold
         try:
             self._check_identity()
             self.reset()
@@ -125,21 +134,24 @@ class EngineDriver:
         log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
         sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes)
         for name, n_bytes in zip(BUFFERS, sizes, strict=True):
-            buffer = self._buffers[name] = self.hardware.allocate(n_bytes)
-            self._write(f"{name}_base_low", buffer.address & 0xFFFF_FFFF)
-            self._write(f"{name}_base_high", buffer.address >> 32)
-            self._write(f"{name}_bytes", n_bytes)
+            self._allocate(name, n_bytes)
+        self._room = 1
         self._put("image", image.data)
         self._command(registers.COMMAND_LOAD, "loading the image")
         self._header = header
 
     def run(self, data: bytes) -> EngineRun:
-        """One inference.
+        """One inference on an input buffer; see `run_many`."""
+        return self.run_many([data])[0]
+
+    def run_many(self, data: Sequence[bytes]) -> list[EngineRun]:
+        """One inference for each sample, without a pause in between: as many together as memory has room for, at most
+        `MAX_TOGETHER`.
 
         Parameters
         ----------
-        data : bytes
-            The input buffer, as `Image.pack_input` makes it.
+        data : sequence of bytes
+            An input buffer for each sample, as `Image.pack_input` makes it.
 
         Raises
         ------
@@ -150,28 +162,70 @@ class EngineDriver:
         """
         if self._header is None:
             raise DeviceError("no image is loaded: call load first")
-        if len(data) != self._header["input_bytes"]:
-            raise InputError(f"the input buffer holds {self._header['input_bytes']} bytes, not {len(data)}")
-        self._put("input", data)
-        self._command(registers.COMMAND_RUN, "the inference")
+        n_bytes = self._header["input_bytes"]
+        for sample in data:
+            if len(sample) != n_bytes:
+                raise InputError(f"the input buffer holds {n_bytes} bytes, not {len(sample)}")
+        if not data:
+            return []
+        room = self._make_room(min(len(data), MAX_TOGETHER), self._header)
+        runs = []
+        for first in range(0, len(data), room):
+            runs += self._run_together(data[first : first + room], self._header["output_bytes"])
+        return runs
+
+    def _run_together(self, data: Sequence[bytes], output_bytes: int) -> list[EngineRun]:
+        n = len(data)
+        self._put("input", b"".join(data))
+        self._command(registers.COMMAND_RUN, "the inference" if n == 1 else f"{n} inferences", n)
         words = memoryview(self._get("log")).cast("I")
         names = [name for name, _ in LOG_COUNTERS]
-        return EngineRun(
-            output=self._get("output"),
-            log=tuple(
-                dict(zip(names, words[i : i + len(names)], strict=True)) for i in range(0, len(words), len(names))
-            ),
-            cycles=self._read("cycles"),
-            read_bytes=self._read("read_bytes"),
-            write_bytes=self._read("write_bytes"),
-        )
+        log = tuple(dict(zip(names, words[i : i + len(names)], strict=True)) for i in range(0, len(words), len(names)))
+        output = self._get("output")
+        totals = [self._read(name) for name in ("cycles", "read_bytes", "write_bytes")]
+        runs = []
+        for i in range(n):
+            cycles, read_bytes, write_bytes = ((i + 1) * total // n - i * total // n for total in totals)
+            part = output[i * output_bytes : (i + 1) * output_bytes]
+            runs.append(
+                EngineRun(
+                    output=part, log=log, cycles=cycles, read_bytes=read_bytes, write_bytes=write_bytes, n_together=n
+                )
+            )
+        return runs
 
-    def _command(self, command: int, what: str) -> None:
-        self._write("doorbell", command)
-        if not self.hardware.wait_interrupt(self._limit_cycles):
+    def _make_room(self, n_samples: int, header: dict[str, int]) -> int:
+        """Buffers for as many samples as there is memory for, ``n_samples`` at most; returns how many."""
+        while n_samples > self._room:
+            self._room = 0
+            for name in ("input", "output"):
+                if buffer := self._buffers.pop(name, None):
+                    buffer.free()
+            try:
+                for name in ("input", "output"):
+                    self._allocate(name, n_samples * header[f"{name}_bytes"])
+            except DeviceError:
+                if n_samples == 1:
+                    raise
+                n_samples = (n_samples + 1) // 2
+            else:
+                self._room = n_samples
+        return n_samples
+
+    def _allocate(self, name: str, n_bytes: int) -> None:
+        buffer = self._buffers[name] = self.hardware.allocate(n_bytes)
+        self._write(f"{name}_base_low", buffer.address & 0xFFFF_FFFF)
+        self._write(f"{name}_base_high", buffer.address >> 32)
+        self._write(f"{name}_bytes", n_bytes)
+
+    def _command(self, command: int, what: str, n_samples: int = 1) -> None:
+        more = registers.find("host", "doorbell", "more")
+        self._write("doorbell", command | n_samples - 1 << more.lsb)
+        limit_cycles = n_samples * self._limit_cycles
+        if not self.hardware.wait_interrupt(limit_cycles):
             state = self._describe()
             self.reset()
-            raise DeviceTimeoutError(f"{what} did not finish within {self._limit_cycles} cycles: {state}")
+            raise DeviceTimeoutError(f"{what} did not finish within {limit_cycles} cycles: {state}")
         self._write("interrupt_clear", 1)
         if self._read("status", "state") != registers.STATE_IDLE:
             state = self._describe()

@@ -15,7 +15,9 @@ from ..image import parse_header
 from ..spec.coding import read_row
 from ..spec.config import EngineConfig
 from ..spec.descriptor import (
+    BUFFER_INPUT,
     BUFFER_LOG,
+    BUFFER_OUTPUT,
     BUFFERS,
     COMMAND,
     LAYER,
@@ -24,6 +26,10 @@ from ..spec.descriptor import (
     OP_TRANSFER,
     PREAMBLE,
     ROW,
+    SKIP_BUT_FIRST,
+    SKIP_BUT_LAST,
+    SKIP_FIRST,
+    SKIP_LAST,
     SPACE_ACTIVATIONS,
     SPACE_BANKS,
     SPACE_WEIGHTS,
@@ -36,16 +42,16 @@ from ..spec.values import VALUE_CODINGS_BY_NUMBER
 
 
 def run_image(
-    image_bytes: bytes, config: EngineConfig, input_bytes: bytes, *, seed: int = 0
+    image_bytes: bytes, config: EngineConfig, input_bytes: bytes, *, n_samples: int = 1, seed: int = 0
 ) -> tuple[bytes, list[dict[str, int]]]:
-    """Load an image and run it once.
+    """Load an image and run it on ``n_samples`` samples.
 
     Parameters
     ----------
     image_bytes : bytes
         The device's part of an image.
     input_bytes : bytes
-        The input buffer.
+        The input buffer, one sample behind the other.
     seed : int
         Of the memories' first contents and of the order of what is unordered.
 
@@ -54,7 +60,8 @@ def run_image(
     output_bytes : bytes
         The output buffer.
     log : list of dict of str to int
-        For each layer command its ``tag`` and, summed over cores and tiles, its ``steps`` and ``nonzeros``.
+        For each layer command its ``tag`` and, summed over cores and tiles, its ``steps`` and ``nonzeros`` (the same
+        for every sample).
 
     Raises
     ------
@@ -64,7 +71,7 @@ def run_image(
         A command, segment or transfer that the hardware would refuse or could not finish.
     """
     machine = Machine(config, np.random.default_rng(seed))
-    machine.execute(image_bytes, input_bytes)
+    machine.execute(image_bytes, input_bytes, n_samples)
     return bytes(machine.buffers["output"]), machine.log
 
 
@@ -78,46 +85,67 @@ class Machine:
         self.activations = self.banks[0]  # the part that is the same in all
         self.weights = rng.integers(0, 1 << 64, (config.n_cores, config.weight_depth), np.uint64)
         self.buffers: dict[str, bytearray] = {}
+        self.sample_bytes: dict[int, int] = {}  # of a sample's part of a buffer
         self.log: list[dict[str, int]] = []
 
-    def execute(self, image_bytes: bytes, input_bytes: bytes) -> None:
-        """Load an image and run it once; see `run_image`."""
+    def execute(self, image_bytes: bytes, input_bytes: bytes, n_samples: int = 1) -> None:
+        """Load an image and run it on ``n_samples`` samples; see `run_image`."""
         header = parse_header(image_bytes, self.config)
         self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
         self.buffers["input"] = bytearray(input_bytes)
-        self.buffers["output"] = bytearray(header["output_bytes"])
-        for part in ("load", "run"):
+        self.buffers["output"] = bytearray(n_samples * header["output_bytes"])
+        self.sample_bytes = {BUFFER_INPUT: header["input_bytes"], BUFFER_OUTPUT: header["output_bytes"]}
+        for part, n_walks in (("load", 1), ("run", n_samples)):
             offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
             self.log = []
-            self.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset))
-        if len(self.log) != header["n_layers"]:
-            raise DeviceError(f"the image ran {len(self.log)} layers but its header says {header['n_layers']}")
+            self.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset), n_walks)
+        if len(self.log) != header["n_layers"] * n_samples:
+            raise DeviceError(f"the image ran {len(self.log)} layers but its header says {header['n_layers']} a sample")
+        self.log = self.log[-header["n_layers"] :]
 
-    def run(self, words: np.ndarray) -> None:
-        """Walk one command list to its end."""
+    def run(self, words: np.ndarray, n_walks: int = 1) -> None:
+        """Walk one command list to its end, ``n_walks`` times."""
         layers, transfers = _Queue(), _Queue()
-        place = 0
+        for sample in range(n_walks):
+            skip = SKIP_BUT_FIRST if sample else SKIP_FIRST
+            skip |= SKIP_LAST if sample == n_walks - 1 else SKIP_BUT_LAST
+            self._walk(words, sample, skip, layers, transfers)
+        if layers.pending or transfers.pending:
+            raise DeviceError("END does not wait for everything")
+
+    def _walk(self, words: np.ndarray, sample: int, skip: int, layers: "_Queue", transfers: "_Queue") -> None:
+        """Walk a list to its end for a sample, with the SKIP_ bits that hold for it."""
+        layers_before, transfers_before, place = layers.submitted, transfers.submitted, 0
         while True:
             if place + COMMAND.n_words > len(words):
                 raise DeviceError("a command list ends without END")
             command = COMMAND.unpack(words[place:])
             payload = words[place + COMMAND.n_words : place + command["n_words"]]
-            layers.wait_for(command["after_layers"])
-            transfers.wait_for(command["after_transfers"])
             expected = {OP_END: 0, OP_LAYER: LAYER.n_words, OP_TRANSFER: TRANSFER.n_words}
             if expected.get(command["op"]) != len(payload) or len(payload) != command["n_words"] - COMMAND.n_words:
                 raise DeviceError(f"malformed command at word {place} of a list: {command}")
+            place += command["n_words"]
+            if command["op"] == OP_END and not skip & SKIP_LAST:
+                break
+            if command["op"] == OP_TRANSFER and command["skip"] & skip:
+                transfers_before -= 1
+                continue
+            if command["op"] != OP_LAYER:
+                layers.wait_for(layers_before + command["after_layers"])
+            transfers.wait_for(transfers_before + command["after_transfers"])
             if command["op"] == OP_END:
                 break
             if command["op"] == OP_LAYER:
                 layers.put(self._layer, LAYER.unpack(payload))
             else:
-                transfers.put(self._transfer, TRANSFER.unpack(payload))
+                transfer = TRANSFER.unpack(payload)
+                owner = sample - bool(command["skip"] & SKIP_FIRST) + bool(command["skip"] & SKIP_LAST)
+                transfer["offset"] += owner * self.sample_bytes.get(transfer["buffer"], 0)
+                transfers.put(self._transfer, transfer)
             for queue in self.rng.permutation(np.array([layers, transfers], object)):
                 queue.advance(int(self.rng.integers(0, 3)))
-            place += command["n_words"]
-        if layers.pending or transfers.pending or place + COMMAND.n_words != len(words):
-            raise DeviceError("END does not wait for everything, or commands follow it")
+        if place != len(words):
+            raise DeviceError("commands follow END")
 
     def _transfer(self, transfer: dict[str, int]) -> None:
         local, offset, n_bytes = transfer["local"], transfer["offset"], transfer["n_bytes"]
@@ -232,10 +260,11 @@ class _Queue:
 
     def __init__(self):
         self.pending: deque[tuple[Callable, dict[str, int]]] = deque()
-        self.completed = 0
+        self.submitted = self.completed = 0
 
     def put(self, work: Callable, descriptor: dict[str, int]) -> None:
         self.pending.append((work, descriptor))
+        self.submitted += 1
 
     def advance(self, n: int) -> None:
         """Complete up to ``n`` entries."""

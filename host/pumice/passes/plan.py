@@ -9,10 +9,21 @@ from ..spec.config import EngineConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Planes and region address of each tensor, the network's inputs and outputs, and the engine."""
+    """Where everything lies.
+
+    Attributes
+    ----------
+    planes, addresses : mapping
+        Planes and region address of each tensor.
+    next_inputs : int, optional
+        See `passes.memory.place`.
+    network_inputs, network_outputs : tuple of str
+    config : EngineConfig
+    """
 
     planes: Mapping[str, Planes]
     addresses: Mapping[str, int]
+    next_inputs: int | None
     network_inputs: tuple[str, ...]
     network_outputs: tuple[str, ...]
     config: EngineConfig

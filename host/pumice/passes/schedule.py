@@ -19,6 +19,10 @@ from ..spec.descriptor import (
     OP_END,
     OP_LAYER,
     OP_TRANSFER,
+    SKIP_BUT_FIRST,
+    SKIP_BUT_LAST,
+    SKIP_FIRST,
+    SKIP_LAST,
     SPACE_ACTIVATIONS,
     SPACE_BANKS,
     SPACE_WEIGHTS,
@@ -47,28 +51,30 @@ class _CommandList:
     def __init__(self):
         self._words: list[int] = []
         self.n_layers = self.n_transfers = 0
+        self._n_skippable = 0  # transfers up to the last skippable one
 
     def layer(self, descriptor: dict[str, int], name: str, *, after_transfers: int) -> None:
         try:
             words = LAYER.pack(**descriptor)
         except ValueError as error:
             raise CompileError(f"layer {name} is too large for the engine: {error}") from error
-        self._put(OP_LAYER, words, 0, after_transfers)
+        self._put(OP_LAYER, words, 0, after_transfers and max(after_transfers, self._n_skippable))
         self.n_layers += 1
 
-    def transfer(self, *, after_layers: int = 0, core: int = 0, write: int = 0, **fields: int) -> None:
-        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **fields), after_layers, 0)
+    def transfer(self, *, after_layers: int = 0, core: int = 0, write: int = 0, skip: int = 0, **fields: int) -> None:
+        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **fields), after_layers, 0, skip)
         self.n_transfers += 1
+        if skip:
+            self._n_skippable = self.n_transfers
 
     def end(self) -> bytes:
         """Close the list and return its bytes."""
         self._put(OP_END, [], self.n_layers, self.n_transfers)
         return np.array(self._words, "<u4").tobytes()
 
-    def _put(self, op: int, payload: list[int], after_layers: int, after_transfers: int) -> None:
-        n_words = COMMAND.n_words + len(payload)
-        head = COMMAND.pack(op=op, n_words=n_words, after_layers=after_layers, after_transfers=after_transfers)
-        self._words += head + payload
+    def _put(self, op: int, payload: list[int], after_layers: int, after_transfers: int, skip: int = 0) -> None:
+        counts = {"after_layers": after_layers, "after_transfers": after_transfers}
+        self._words += COMMAND.pack(op=op, n_words=COMMAND.n_words + len(payload), skip=skip, **counts) + payload
 
 
 class _Segments:
@@ -157,22 +163,28 @@ def _run_list(
 ) -> tuple[bytes, int, dict[str, int]]:
     """Run list, bytes of the output buffer, and offsets in it of the tensors of a debug image."""
     commands = _CommandList()
-    offset = 0
-    for name in plan.network_inputs:
-        commands.transfer(
-            space=SPACE_ACTIVATIONS,
-            buffer=BUFFER_INPUT,
-            local=plan.addresses[name],
-            offset=offset,
-            n_bytes=plan.planes[name].n_bytes,
-        )
-        offset += plan.planes[name].n_bytes
-    needed_transfers = {0: commands.n_transfers}  # the first layer needs the inputs
     output_bytes, debug_offsets = _region_bytes(plan, plan.network_outputs), {}
+    # Overlapped: inputs arrive during the sample before, outputs leave during the sample behind.
+    arrival = None if debug else _first_pass(passes, plan)
 
-    def read_out(name: str, offset: int) -> None:
+    def read_in(after_layers: int, skip: int) -> None:
+        offset = 0
+        for name in plan.network_inputs:
+            commands.transfer(
+                after_layers=after_layers,
+                skip=skip,
+                space=SPACE_ACTIVATIONS,
+                buffer=BUFFER_INPUT,
+                local=plan.addresses[name],
+                offset=offset,
+                n_bytes=plan.planes[name].n_bytes,
+            )
+            offset += plan.planes[name].n_bytes
+
+    def read_out(name: str, offset: int, after_layers: int, skip: int = 0) -> None:
         commands.transfer(
-            after_layers=commands.n_layers,
+            after_layers=after_layers,
+            skip=skip,
             write=1,
             space=SPACE_ACTIVATIONS,
             buffer=BUFFER_OUTPUT,
@@ -181,6 +193,14 @@ def _run_list(
             n_bytes=plan.planes[name].n_bytes,
         )
 
+    def read_all_out(after_layers: int, skip: int) -> None:
+        offset = 0
+        for name in plan.network_outputs:
+            read_out(name, offset, after_layers, skip)
+            offset += plan.planes[name].n_bytes
+
+    read_in(0, 0 if arrival is None else SKIP_BUT_FIRST)
+    needed_transfers = {0: commands.n_transfers}  # the first layer needs the inputs
     arrivals = _arrivals([i for i, p in enumerate(passes) if p.streamed])
     for i, layer_pass in enumerate(passes):
         for streamed, after_layers in arrivals.get(i, ()):
@@ -198,20 +218,30 @@ def _run_list(
         # While debugging, a layer waits for every read-out before it: it may overwrite what they read.
         needed = commands.n_transfers if debug else needed_transfers.get(i, 0)
         commands.layer(_descriptor(i, layer_pass, plan), layer_pass.layer.operation.name, after_transfers=needed)
+        if arrival is not None and i == 0:
+            read_all_out(0, SKIP_FIRST)
+            needed_transfers[1] = commands.n_transfers  # it may write where those outputs were
+        if i == arrival:
+            read_in(i, SKIP_LAST)  # one layer later than it could, so that the engine has work meanwhile
         if debug and layer_pass.is_last_part:
             name = layer_pass.layer.operation.output
-            read_out(name, output_bytes)
+            read_out(name, output_bytes, commands.n_layers)
             debug_offsets[name] = output_bytes
             output_bytes += plan.planes[name].n_bytes
-    offset = 0
-    for name in plan.network_outputs:
-        read_out(name, offset)
-        offset += plan.planes[name].n_bytes
+    read_all_out(commands.n_layers, 0 if arrival is None else SKIP_BUT_LAST)
     return commands.end(), output_bytes, debug_offsets
 
 
 def _region_bytes(plan: Plan, names: tuple[str, ...]) -> int:
     return sum(plan.planes[name].n_bytes for name in names)
+
+
+def _first_pass(passes: list[LayerPass], plan: Plan) -> int | None:
+    """How many passes come before the operation during which the next inputs may arrive; see `passes.memory.place`."""
+    if plan.next_inputs is None:
+        return None
+    ends = [i + 1 for i, layer_pass in enumerate(passes) if layer_pass.is_last_part]
+    return ends[plan.next_inputs - 1]
 
 
 def _arrivals(streamed: list[int]) -> dict[int, list[tuple[int, int]]]:

@@ -26,8 +26,10 @@ class Result:
     config : str
         Name of the engine configuration.
     cycles : int
-        Engine clock cycles from the doorbell to the interrupt; of a network of several parts their sum, without what it
-        takes to change from one to the next.
+        Engine clock cycles from the doorbell to the interrupt; of samples that ran together, this one's share; of a
+        network of several parts their sum, without what it takes to change from one to the next.
+    n_together : int
+        Samples that ran together, between one doorbell and one interrupt; see `pumice.network.Network.run_many`.
     clock_mhz : float
         The engine's clock: on a board what it runs at, else what the configuration is meant for.
     nonzero_macs, dense_macs : int
@@ -48,6 +50,7 @@ class Result:
     kind: str
     config: str
     cycles: int
+    n_together: int
     clock_mhz: float
     nonzero_macs: int
     dense_macs: int
@@ -63,7 +66,7 @@ class Result:
 
     @property
     def latency_ms(self) -> float:
-        """Cycles over clock."""
+        """Cycles over clock; of samples that ran together, the time from one result to the next."""
         return self.cycles / (1000 * self.clock_mhz)
 
     def __array__(self, dtype=None, copy=None):

@@ -52,7 +52,7 @@ class EngineConfig:
         for name, low, high in (
             ("bank_depth", 64, 1 << 15),
             ("stripe_depth", 16, MAX_VECTORS),
-            ("cpu_ram_bytes", 16384, 1 << 20),
+            ("cpu_ram_bytes", 16384, 1 << 19),
         ):
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):

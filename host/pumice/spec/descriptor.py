@@ -170,11 +170,21 @@ COMMAND = Packed(
     (
         Field("op", 0, 0, 8, False, "0 end, 1 layer, 2 transfer."),
         Field("n_words", 0, 8, 8, False, "Words of this command, itself included."),
-        Field("after_layers", 1, 0, 16, False, "Wait until this many layers of the list have completed."),
-        Field("after_transfers", 1, 16, 16, False, "Wait until this many transfers of the list have completed."),
+        Field("skip", 0, 16, 4, False, "Of a transfer: walks that skip it, a sum of SKIP_."),
+        Field("after_transfers", 1, 0, 16, False, "Wait until this many transfers of the list have completed."),
+        Field(
+            "after_layers", 1, 16, 16, False, "Wait until this many layers of the list have completed (not a LAYER)."
+        ),
     ),
     "Head of a command. END waits for its counts too; a complete list ends with everything completed.",
 )
+
+# A run of several samples walks the run list once for each, without a pause in between: END waits in the last walk only.
+# Counts are those of a walk on top of all that the walks before it count. Skipped transfers count as well: they lower
+# what later commands of the walk wait for by one, which is why these wait for all or none of the skippable transfers.
+# Transfers of the input and output buffers reach the part of their sample: that of the walk, with SKIP_FIRST the sample
+# before it, with SKIP_LAST the sample behind it.
+SKIP_FIRST, SKIP_BUT_FIRST, SKIP_LAST, SKIP_BUT_LAST = 1, 2, 4, 8
 
 # Where a transfer ends on the chip.
 SPACE_ACTIVATIONS, SPACE_WEIGHTS, SPACE_CPU_RAM, SPACE_BANKS = 0, 1, 2, 3
@@ -221,8 +231,8 @@ IMAGE_HEADER = Packed(
         Field("run_offset", 7, 0, 32, False, "Byte offset of the command list of one inference."),
         Field("run_bytes", 8, 0, 32, False, "Its length, a multiple of 8."),
         Field("n_layers", 9, 0, 32, False, "Layer commands of the run list = entries of its log."),
-        Field("input_bytes", 10, 0, 32, False, "Bytes that a run reads from the input buffer."),
-        Field("output_bytes", 11, 0, 32, False, "Bytes that a run writes to the output buffer."),
+        Field("input_bytes", 10, 0, 32, False, "Bytes that a sample takes in the input buffer."),
+        Field("output_bytes", 11, 0, 32, False, "Bytes that a sample takes in the output buffer."),
     ),
     "Head of the image in memory; the host's file appends its metadata behind n_bytes.",
 )

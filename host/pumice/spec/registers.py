@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .descriptor import BUFFERS, LAYER, TRANSFER
 
 MAGIC = 0x494D5550  # "PUMI", little-endian
-VERSION_MAJOR, VERSION_MINOR = 1, 0
+VERSION_MAJOR, VERSION_MINOR = 2, 0
 
 COMMAND_NONE, COMMAND_LOAD, COMMAND_RUN = 0, 1, 2
 STATE_BOOT, STATE_IDLE, STATE_BUSY, STATE_FAULT = 0, 1, 2, 3
@@ -110,6 +110,7 @@ REGISTERS = (
         "wo",
         "1 load, 2 run; accepted in state idle or fault, else ignored. Clears fault and interrupt.",
     ),
+    Register("host", "doorbell", 0x10, "more", 8, 24, "wo", "Samples of a run behind the first one."),
     Register("host", "status", 0x14, "state", 0, 2, "ro", "0 boot, 1 idle, 2 busy, 3 fault."),
     Register("host", "interrupt", 0x18, "pending", 0, 1, "ro", "A command has finished or failed."),
     Register("host", "interrupt_clear", 0x1C, "clear", 0, 1, "w1p", "Clears interrupt.pending."),
@@ -128,9 +129,25 @@ REGISTERS = (
         "ro",
         "Depends on the code: a bus address, a word offset, a program counter.",
     ),
-    Register("host", "progress", 0x2C, "layers", 0, 16, "ro", "Layers completed by the running or last command."),
     Register(
-        "host", "progress", 0x2C, "transfers", 16, 16, "ro", "Transfers completed by the running or last command."
+        "host",
+        "progress",
+        0x2C,
+        "layers",
+        0,
+        16,
+        "ro",
+        "Layers completed by the running or last command, modulo 2**16.",
+    ),
+    Register(
+        "host",
+        "progress",
+        0x2C,
+        "transfers",
+        16,
+        16,
+        "ro",
+        "Transfers completed by the running or last command, modulo 2**16.",
     ),
     Register(
         "host",
@@ -157,6 +174,7 @@ REGISTERS = (
         "1 holds soft core, engine and DMA in reset, state boot; clears fault, interrupt, cycles; rw registers keep.",
     ),
     Register("mailbox", "command", 0x00, "value", 0, 8, "ro", "Command of the last doorbell; 0 once finished."),
+    Register("mailbox", "command", 0x00, "more", 8, 24, "ro", "Of the last doorbell."),
     Register(
         "mailbox",
         "finish",
