@@ -134,8 +134,8 @@ class Network:
         """One inference for each sample, in throughput mode: the engine goes from one to the next without the host.
 
         The next sample's input and the last one's output are transferred during the inference, where memory suffices
-        (see `pumice.passes.memory.place`). Samples and results as in `run`, but cycles and memory traffic of a result are
-        its share of those of the samples that ran together, and its layers are the last one's.
+        (see `pumice.passes.memory.place`). Samples and results as in `run`, but cycles and memory traffic of a result
+        are its share of those of the samples that ran together, and its layers are the last one's.
         """
         packed = [self.image.pack_input(self._one(x)) for x in xs]
         return [self._of_run(run) for run in self.device.run_many(self.image, packed)]
