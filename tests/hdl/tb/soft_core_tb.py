@@ -272,9 +272,9 @@ async def reports_a_trap_and_lives_on(dut):
     bench = await boot(dut)
     load, run = three_layers(bench.rng)
     assert await bench.load(load, run, 3) == (0, 0)
-    bench.buffers[BUFFER_INPUT] = b"\xff" * 32
+    bench.buffers[BUFFER_INPUT] = b"\xff" * 64
     ones = TRANSFER.pack(
-        write=0, space=SPACE_CPU_RAM, buffer=BUFFER_INPUT, core=0, local=FIRMWARE_BYTES, offset=0, n_bytes=32
+        write=0, space=SPACE_CPU_RAM, buffer=BUFFER_INPUT, core=0, local=FIRMWARE_BYTES, offset=0, n_bytes=64
     )
     bench.queue["dma"].append(ones)
     while bench.queue["dma"]:
