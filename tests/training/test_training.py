@@ -80,8 +80,19 @@ def test_it_learns_with_the_zeros_that_were_asked_for():
     assert zeros[-1]["b"] < 0.1  # 0.75 of it was never asked for
 
 
+@pytest.mark.parametrize("epochs", [(0, 0, 0, 0), (1, 0, 1, 1), (2, 0, 2, 2), (2, 1, 1, 3)])
+def test_the_zeros_are_complete_in_the_end_however_short_it_is(epochs):
+    names = ("epochs", "prune_from", "prune_to", "freeze_from")
+    config = replace(CONFIG, quantised_epochs=1, **dict(zip(names, epochs, strict=True)))
+    trainer, data = _trainer(config=config), Batches()
+    while not trainer.done:
+        trainer.train_epoch(data)
+    zeros = _zeros(trainer.result())
+    assert {name: zeros[name] for name in SPARSITY} == pytest.approx(SPARSITY, abs=0.01)
+
+
 def test_frozen_masks_stay():
-    trainer, data = _trainer(), Batches()
+    trainer, data = _trainer(config=replace(CONFIG, freeze_from=2)), Batches()
     for _ in range(3):
         trainer.train_epoch(data)
     mask = trainer.module.conv("a").mask.clone()

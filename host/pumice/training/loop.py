@@ -45,9 +45,10 @@ class TrainingConfig:
     prune_from, prune_to : int
         Epochs between which the share of zeros grows, by a cubic schedule (Zhu and Gupta, 2017).
     freeze_from : int
-        Epoch from which on masks stay as they are.
+        Epoch from which on masks stay as they are; the quantised phase freezes them in any case.
     sparsity : mapping of str to float
-        Share of each layer's weights to drop in the end, by the layer's name; layers not named stay dense.
+        Share of each layer's weights to drop in the end, by the layer's name; in layers not named, weights that are
+        zero stay zero, and no others become it.
     pattern : str
         See `pumice.pruning.parse_pattern`.
     learning_rate, quantised_learning_rate : float
@@ -88,10 +89,11 @@ class TrainingConfig:
 
     def progress(self, epoch: float) -> float:
         """Share of its final sparsity that a layer has after ``epoch`` epochs."""
+        if epoch >= self.prune_to:
+            return 1.0
         if epoch < self.prune_from:
             return 0.0
-        done = min(1.0, (epoch - self.prune_from) / max(self.prune_to - self.prune_from, 1e-9))
-        return 1 - (1 - done) ** 3
+        return 1 - (1 - (epoch - self.prune_from) / (self.prune_to - self.prune_from)) ** 3
 
 
 def _cosine(peak: float, done: float) -> float:
@@ -143,7 +145,7 @@ class Trainer:
         total = 0.0
         for i, (x, labels) in enumerate(data(rng)):
             now = self.epoch + i / len(data)
-            if now < self.config.freeze_from and i % MASK_INTERVAL == 0 and not quantised:
+            if now <= self.config.freeze_from and i % MASK_INTERVAL == 0 and not quantised:
                 self._draw_masks(now)
             for group in self._optimiser.param_groups:
                 group["lr"] = self.config.rate(now)
@@ -171,6 +173,8 @@ class Trainer:
 
     def _quantise(self) -> None:
         """Into the second phase: batch normalisation folded, scales calibrated, masks kept."""
+        if self.config.freeze_from >= self.config.epochs:
+            self._draw_masks(self.config.prune_to)
         masks = {name: conv.mask for name, conv in self.module.convs.items()}
         graph = self.result()
         self.module = GraphModule(graph, quantisations=calibrate(graph, self.calibration, method="mse"))

@@ -91,7 +91,7 @@ class GraphModule(nn.Module):
 
 
 class MaskedConv(nn.Module):
-    """A layer with weights, some of them held at zero by ``mask``.
+    """A layer with weights, some of them held at zero by ``mask``: at first those that are zero.
 
     Gradients of the masked weights are those of weights that are there (feedback: Lin et al., 2020), so that a weight
     whose loss hurts grows again and returns when masks are drawn anew.
@@ -109,7 +109,7 @@ class MaskedConv(nn.Module):
         if self.norm is not None:
             with torch.no_grad():
                 self.norm.bias.copy_(torch.tensor(layer.bias))
-        self.register_buffer("mask", torch.ones_like(self.weight))
+        self.register_buffer("mask", (self.weight != 0).to(torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution's results, before the clamp."""
