@@ -29,8 +29,8 @@ OVERLAP_CYCLES = 38
 
 HEADER_CYCLES = 2
 """To fetch a row's header: the least that a row of a striped layer takes."""
-STRIPED_CYCLES = 35
-"""Of a striped layer besides its reads: banks, lanes, sum, requantiser, store."""
+STRIPED_CYCLES = 28
+"""Of a striped layer besides its reads and what grows with lanes and cores: banks, lanes, requantiser, store."""
 FIRST_STRIPED_CYCLES = 10
 """More in a run's first layer: the preamble."""
 
@@ -46,7 +46,10 @@ def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig
             predict_striped(layer_pass.n_vectors, len(slots) // config.n_lanes, len(rows))
             for slots, rows in zip(layer_pass.slots, layer_pass.cores, strict=True)
         )
-        return reads + STRIPED_CYCLES + FIRST_STRIPED_CYCLES * is_first
+        # The adder tree, the rotators of banks and write bus, and the cores' last results, which take turns.
+        tree = config.n_lanes.bit_length() - 1
+        last = STRIPED_CYCLES + tree + 2 * -(-tree // 2) + config.n_cores - 1
+        return reads + last + FIRST_STRIPED_CYCLES * is_first
     n_tiles = count_tiles(operation, output, config)
     issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
     n_rows = sum(len(rows) for rows in layer_pass.cores)
