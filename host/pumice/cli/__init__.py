@@ -18,6 +18,7 @@ from ..report import run_report
 from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
 from .energy import calibrate, energy
+from .finetune import finetune
 from .models import check, quantize
 from .prune import prune_command
 
@@ -128,6 +129,7 @@ app.command()(calibrate)
 app.command()(check)
 app.command()(quantize)
 app.command("prune")(prune_command)
+app.command()(finetune)
 
 
 def _formats(options: list[str] | None) -> dict[str, str] | str | None:

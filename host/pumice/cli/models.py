@@ -17,7 +17,7 @@ from ..graph import Conv, Graph, Layer
 from ..inputs import load_samples
 from ..network import find_config
 from ..pipeline import Pipeline
-from ..quantise import METHODS, quantise
+from ..quantise import METHODS, PERCENTILE, quantise
 from ..spec.config import CONFIGS
 from ..split import runs_on_engine
 
@@ -63,6 +63,9 @@ def quantize(
     calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, floating point in real units.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The int8 network to write (.pumq).")],
     method: Annotated[str, typer.Option(help=f"Range of activations: {', '.join(METHODS)}.")] = "minmax",
+    percentile: Annotated[
+        float, typer.Option(help="With --method percentile, the part of the values that the range must hold.")
+    ] = PERCENTILE,
     zero_below: Annotated[
         float, typer.Option(help="Weights below this part of their channel's largest count as zeros.")
     ] = 0.0,
@@ -75,7 +78,9 @@ def quantize(
     if not isinstance(graph, FloatGraph):
         raise InputError(f"{model} is int8 already")
     samples = load_samples(calibration, graph)
-    integer = quantise(graph, samples, method=method, zero_below=zero_below, bias_correction=bias_correction)
+    integer = quantise(
+        graph, samples, method=method, percentile=percentile, zero_below=zero_below, bias_correction=bias_correction
+    )
     save_graph(integer, output)
     weights = [layer.weights for layer in integer.layers if isinstance(layer, Conv)]
     n_weights, n_nonzeros = sum(map(np.size, weights)), sum(map(np.count_nonzero, weights))
