@@ -1,8 +1,8 @@
 """Latency against accuracy of ResNet-8, by pattern and sparsity: ``python -m bench.resnet8.curve``.
 
 Trains a dense network once, then for each point prunes that (by sensitivity, second order) and trains it further for a
-few epochs with its zeros kept, int8 at the end. A line of ``curve.jsonl`` a point: accuracy of the golden model, cycles as
-the compiler predicts them. Points that are there are skipped, and each training goes on from its checkpoint.
+few epochs with its zeros kept, int8 at the end. A line of ``curve.jsonl`` a point: accuracy of the golden model, cycles
+as the compiler predicts them. Points that are there are skipped; each training goes on from its checkpoint.
 """
 
 import argparse
@@ -11,14 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pumice import golden
-from pumice.compiler import compile_graph
 from pumice.floating import FloatGraph
 from pumice.frontends import load_model
 from pumice.frontends.native_float import save_float_graph
-from pumice.graph import Graph
 from pumice.pruning import parse_pattern
-from pumice.pruning.network import prunable
 from pumice.pruning.prune import prune, sensitive_sparsities
 from pumice.quantise import assemble_stated
 from pumice.spec.config import CONFIGS
@@ -26,7 +22,7 @@ from pumice.training.loop import Trainer, TrainingConfig
 
 from . import network
 from .data import Augmented, load_test, load_training, to_real
-from .train import N_CALIBRATION, run
+from .train import N_CALIBRATION, SMALL_EPOCHS, measure, run
 
 FOLDER = Path(__file__).parent
 POINTS = [("unstructured", 0.0)] + [
@@ -42,20 +38,6 @@ def fine_tuning(epochs: int) -> TrainingConfig:
     return TrainingConfig(
         epochs=epochs - 1, quantised_epochs=1, prune_from=0, prune_to=0, freeze_from=0, learning_rate=0.02, warmup=0.2
     )
-
-
-def measure(graph: Graph, config: str) -> dict:
-    """Accuracy on the test images (golden), predicted cycles, non-zero weights."""
-    images, labels = load_test()
-    outputs = golden.run_batch(graph, golden.quantise(graph.tensors[graph.input], to_real(images)))
-    weights = [layer.weights for layer in prunable(graph).values()]
-    return {
-        "accuracy": round(float(np.mean(outputs[:, 0, 0].argmax(1) == labels)), 4),
-        "test_images": len(labels),
-        "predicted_cycles": compile_graph(graph, CONFIGS[config]).metadata["predicted_cycles"],
-        "config": config,
-        "density": round(sum(map(np.count_nonzero, weights)) / sum(map(np.size, weights)), 4),
-    }
 
 
 def main() -> None:
@@ -95,7 +77,7 @@ def _dense(folder: Path, data: Augmented, calibration: np.ndarray) -> FloatGraph
     path = folder / "dense.pumf"
     if not path.exists():
         trainer = Trainer(network.build(DENSE.seed), DENSE, calibration, batch_norm=True)
-        run(trainer, data, folder / "dense.npz", *load_test())
+        run(trainer, data, folder / "dense.npz", *load_test(), small=SMALL_EPOCHS)
         save_float_graph(trainer.result(), path)
     graph = load_model(path)
     assert isinstance(graph, FloatGraph)

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from pumice import golden
+from pumice.compiler import compile_graph
 from pumice.floating import FloatGraph, run_batch
 from pumice.frontends.native import save_graph
-from pumice.graph import Conv
+from pumice.graph import Graph
+from pumice.pruning.network import prunable
 from pumice.quantise import assemble_stated, quantise
+from pumice.spec.config import CONFIGS
 from pumice.training.loop import Trainer, TrainingConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -30,13 +33,49 @@ CONFIG = TrainingConfig(
 )
 
 
+PROVENANCE = """# ResNet-8, sparse
+`{file}`: MLPerf Tiny's image classification network with int8 weights of which {density:.2%} are not zero.
+Made by `python -m bench.resnet8.train`, which writes this page too.
+
+| | |
+|---|---|
+| trained from | random weights, seed {config.seed}; no other network had a part in it |
+| on | the first 40,000 training images of CIFAR-10 (Krizhevsky, 2009), flipped and shifted at random |
+| for | {total} epochs, the last {config.quantised_epochs} with int8 rounding |
+| of which | {first} to {last} on cut-outs of {small} x {small} |
+| pruned | by magnitude while training, epochs {config.prune_from} to {config.prune_to}: `bench/resnet8/budget.py` |
+| accuracy | {accuracy:.1%} of the first {test_images} test images (golden model, int8) |
+| cycles | {predicted_cycles:,} as the compiler predicts for `{config_name}` |
+| input | int8, pixel - 128 |
+"""
+
+
 def accuracy(graph: FloatGraph, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of the images whose largest output is their label, in floating point."""
     return float(np.mean(run_batch(graph, to_real(images))[:, 0, 0].argmax(1) == labels))
 
 
-def run(trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Train to the end, from ``checkpoint`` where there is one; accuracy on ``images`` is shown, never used."""
+def measure(graph: Graph, config: str) -> dict:
+    """Accuracy on the test images (golden), predicted cycles, non-zero weights."""
+    images, labels = load_test()
+    outputs = golden.run_batch(graph, golden.quantise(graph.tensors[graph.input], to_real(images)))
+    weights = [layer.weights for layer in prunable(graph).values()]
+    return {
+        "accuracy": round(float(np.mean(outputs[:, 0, 0].argmax(1) == labels)), 4),
+        "test_images": len(labels),
+        "predicted_cycles": compile_graph(graph, CONFIGS[config]).metadata["predicted_cycles"],
+        "config_name": config,
+        "density": round(sum(map(np.count_nonzero, weights)) / sum(map(np.size, weights)), 4),
+    }
+
+
+def run(
+    trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray, labels: np.ndarray, small: range = range(0)
+) -> None:
+    """Train to the end, from ``checkpoint`` where there is one.
+
+    Accuracy on ``images`` is shown, never used. The epochs ``small`` are on cut-outs.
+    """
     if checkpoint.exists():
         trainer.restore(checkpoint)
         print(f"goes on from {checkpoint} after epoch {trainer.epoch}", flush=True)
@@ -46,7 +85,7 @@ def run(trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray,
         task = progress.add_task("training", total=total * len(data), completed=trainer.epoch * len(data))
         while not trainer.done:
             start = time.monotonic()
-            data.size = SMALL_SIZE if trainer.epoch in SMALL_EPOCHS else SIZE
+            data.size = SMALL_SIZE if trainer.epoch in small else SIZE
             loss = trainer.train_epoch(data, lambda _: progress.advance(task))
             trainer.save(checkpoint)
             progress.console.print(
@@ -69,16 +108,18 @@ def main() -> None:
     test_images, test_labels = load_test()
     calibration = to_real(images[:N_CALIBRATION])
     trainer = Trainer(network.build(CONFIG.seed), CONFIG, calibration, batch_norm=True)
-    run(trainer, Augmented(images, labels, CONFIG.batch), arguments.checkpoint, test_images, test_labels)
+    data = Augmented(images, labels, CONFIG.batch)
+    run(trainer, data, arguments.checkpoint, test_images, test_labels, small=SMALL_EPOCHS)
     result = trainer.result()
     graph = assemble_stated(result) if result.quantisations else quantise(result, calibration)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_graph(graph, arguments.output)
-    outputs = golden.run_batch(graph, golden.quantise(graph.tensors[graph.input], to_real(test_images)))
-    weights = [layer.weights for layer in graph.layers if isinstance(layer, Conv)]
-    n_weights, n_nonzeros = sum(map(np.size, weights)), sum(map(np.count_nonzero, weights))
-    print(f"{n_nonzeros:,} of {n_weights:,} weights are not zero ({n_nonzeros / n_weights:.2%})")
-    print(f"int8: {np.mean(outputs[:, 0, 0].argmax(1) == test_labels):.1%} of {len(test_labels)} test images")
+    text = PROVENANCE.format(
+        file=arguments.output.name, total=CONFIG.epochs + CONFIG.quantised_epochs, config=CONFIG, small=SMALL_SIZE,
+        first=SMALL_EPOCHS.start + 1, last=SMALL_EPOCHS.stop, **measure(graph, "Z7020"),
+    )  # fmt: skip
+    arguments.output.with_name("README.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":
