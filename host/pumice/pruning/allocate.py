@@ -7,8 +7,6 @@ import numpy as np
 
 from ..errors import InputError
 
-N_POINTS = 41  # of a curve of errors
-
 
 def layer_adaptive(weights: Mapping[str, np.ndarray], sparsity: float) -> dict[str, float]:
     """Sparsities of layers from their weights alone: layer-adaptive magnitude (LAMP; Lee et al., 2021).
@@ -38,7 +36,7 @@ def by_sensitivity(
         Weights of each layer.
     errors : mapping of str to mapping of float to float
         For each layer, what the network's results differ by when only this layer is pruned to some sparsities, the
-        largest of them 1; in between, errors are taken as exponential, below the smallest share as quadratic.
+        largest of them 1; in between errors are taken as linear.
     sparsity : float
         Of all weights together.
     """
@@ -46,7 +44,7 @@ def by_sensitivity(
         raise InputError(f"sparsity must be 0..1, not {sparsity}")
     segments = []  # error per weight, layer, from which sparsity to which
     for name, size in sizes.items():
-        hull = _lower_hull(_interpolated(errors[name]))
+        hull = _lower_hull([(0.0, 0.0), *sorted(errors[name].items())])
         for (low, error_low), (high, error_high) in pairwise(hull):
             slope = (error_high - error_low) / ((high - low) * size)
             segments.append((slope, low, name, high))
@@ -57,15 +55,6 @@ def by_sensitivity(
         shares[name] += n / sizes[name]
         to_drop -= n
     return shares
-
-
-def _interpolated(errors: Mapping[float, float]) -> list[tuple[float, float]]:
-    """Shares and errors from (0, 0) on."""
-    shares = np.array(sorted(errors))
-    logarithms = np.log(np.maximum([errors[share] for share in shares], 1e-12))
-    fine = np.linspace(0, shares[-1], N_POINTS)
-    found = np.exp(np.interp(fine, shares, logarithms)) * np.minimum(fine / shares[0], 1) ** 2
-    return list(zip(fine.tolist(), found.tolist(), strict=True))
 
 
 def _lower_hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ from .reconstruct import fit, moments
 
 MAGNITUDE, SECOND_ORDER = "magnitude", "obs"
 METHODS = (SECOND_ORDER, MAGNITUDE)
-N_SENSITIVITY_SAMPLES = 64
+N_SENSITIVITY_SAMPLES = 32
 GRID = (0.3, 0.5, 0.7, 0.9, 1.0)  # sparsities at which a layer's sensitivity is measured
 
 Progress = Callable[[str], None]
