@@ -105,7 +105,7 @@ class Dma(wiring.Component):
 
     bounds
         The transfer leaves its buffer or the chip's memory, has a length of 0, an address or length that is no multiple
-        of 8, a core that does not exist, an unknown space, or writes from weights. It does not touch the bus;
+        of 8, a core that does not exist, or writes from weights or from one core's banks. It does not touch the bus;
         ``fault_address`` is where it would have begun.
     bus
         The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written. The

@@ -362,7 +362,6 @@ async def bounds_faults_touch_nothing(dut):
             {"offset": (1 << 32) - 8, "local": 0, "n_bytes": 16},
             {"offset": 0, "local": (1 << 32) - 8, "n_bytes": 16},
             {"core": CONFIG.n_cores},
-            {"space": 3, "local": 0},
             {"write": 1, "space": SPACE_WEIGHTS},
             {"write": 1, "space": SPACE_BANKS},
         )
