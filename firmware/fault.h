@@ -13,6 +13,12 @@ typedef struct {
 
 #define PUMICE_MUST_USE __attribute__((warn_unused_result))
 
+// One copy for all callers: what a run of a list needs must fit the instruction cache.
+#define PUMICE_SHARED __attribute__((noinline))
+
+// Not needed to run a list: lies behind what is.
+#define PUMICE_COLD __attribute__((noinline, section(".cold")))
+
 // Returns from the calling function if the call fails.
 #define PUMICE_TRY(call)                                    \
   do {                                                      \

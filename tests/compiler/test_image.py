@@ -47,7 +47,7 @@ def test_compiling_twice_gives_the_same_bytes():
     [
         (lambda data, n: data[:40], "truncated image: 40 bytes, expected at least 64"),
         (lambda data, n: b"GIF8" + data[4:], "not a Pumice image"),
-        (lambda data, n: _patched(data, 4, "<I", 7), "image version 7, expected 1"),
+        (lambda data, n: _patched(data, 4, "<I", 7), "image version 7, expected 2"),
         (lambda data, n: data[: n - 8], "truncated image: .* its header says"),
         (lambda data, n: _patched(data, 12, "<I", 8), "truncated image"),
         (lambda data, n: _patched(data, HEADER_BYTES, "<B", data[HEADER_BYTES] ^ 1), "damaged image: CRC"),

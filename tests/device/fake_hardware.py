@@ -88,7 +88,7 @@ class FakeHardware:
             self._set("fault_detail", 0xABC)
             self._set("progress", 3 | 7 << 16)
         elif command == registers.COMMAND_RUN:
-            memory = {name: self._buffer(name).memory for name in BUFFERS}
+            memory = {name: self._buffer(name).memory for name in BUFFERS if name != "scratch"}
             output, log = run_image(memory["image"].tobytes(), self.config, memory["input"].tobytes())
             memory["output"][:] = np.frombuffer(output, np.uint8)
             words = memory["log"].view(np.uint32).reshape(len(log), -1)

@@ -10,4 +10,4 @@ from .harness import simulate
 
 @pytest.mark.parametrize("name", ["TINY", "Z7020"])
 def test_dma(name):
-    simulate(WithIds(Dma(CONFIGS[name])), "dma_tb", n_tests=16, env={"CONFIG": name})
+    simulate(WithIds(Dma(CONFIGS[name])), "dma_tb", n_tests=23, env={"CONFIG": name})

@@ -123,8 +123,11 @@ class EngineDriver:
         self._header = None
         self._free_buffers()
         log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
-        sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes)
+        sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes, header["scratch_bytes"])
         for name, n_bytes in zip(BUFFERS, sizes, strict=True):
+            if n_bytes == 0:
+                self._write(f"{name}_bytes", 0)
+                continue
             buffer = self._buffers[name] = self.hardware.allocate(n_bytes)
             self._write(f"{name}_base_low", buffer.address & 0xFFFF_FFFF)
             self._write(f"{name}_base_high", buffer.address >> 32)

@@ -20,7 +20,9 @@ from ..spec.descriptor import (
     LAYER,
     OP_END,
     OP_LAYER,
+    OP_SKIP,
     OP_TRANSFER,
+    PAGE_BYTES,
     PREAMBLE,
     ROW,
     SPACE_ACTIVATIONS,
@@ -29,6 +31,8 @@ from ..spec.descriptor import (
 )
 from ..spec.formats import FORMATS_BY_CODE, BitReader
 from ..spec.numerics import requantise, wrap_int32
+
+PAGE_WORDS = PAGE_BYTES // 4
 
 
 def run_image(
@@ -80,6 +84,7 @@ class Machine:
         self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
         self.buffers["input"] = bytearray(input_bytes)
         self.buffers["output"] = bytearray(header["output_bytes"])
+        self.buffers["scratch"] = bytearray(self.rng.bytes(header["scratch_bytes"]))
         for part in ("load", "run"):
             offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
             self.log = []
@@ -96,6 +101,12 @@ class Machine:
                 raise DeviceError("a command list ends without END")
             command = COMMAND.unpack(words[place:])
             payload = words[place + COMMAND.n_words : place + command["n_words"]]
+            page = place // PAGE_WORDS
+            if command["op"] == OP_SKIP:
+                place = (page + 1) * PAGE_WORDS
+                continue
+            if (place + command["n_words"] - 1) // PAGE_WORDS != page:
+                raise DeviceError(f"the command at word {place} of a list lies in two pages")
             layers.wait_for(command["after_layers"])
             transfers.wait_for(command["after_transfers"])
             expected = {OP_END: 0, OP_LAYER: LAYER.n_words, OP_TRANSFER: TRANSFER.n_words}
@@ -114,24 +125,32 @@ class Machine:
             raise DeviceError("END does not wait for everything, or commands follow it")
 
     def _transfer(self, transfer: dict[str, int]) -> None:
-        local, offset, n_bytes = transfer["local"], transfer["offset"], transfer["n_bytes"]
-        if local % 8 or offset % 8 or n_bytes % 8 or not n_bytes or transfer["buffer"] == BUFFER_LOG:
-            raise DeviceError(f"unaligned, empty or foreign transfer: {transfer}")
-        buffer = self.buffers[BUFFERS[transfer["buffer"]]]
+        n_bytes = transfer["n_bytes"]
+        if not n_bytes or not transfer["n_runs"] or transfer["buffer"] in (BUFFER_LOG, *range(len(BUFFERS), 8)):
+            raise DeviceError(f"empty or foreign transfer: {transfer}")
+        buffer = np.frombuffer(self.buffers[BUFFERS[transfer["buffer"]]], np.uint8)
         if transfer["space"] == SPACE_ACTIVATIONS:
             memory = self.activations.view(np.uint8)
         elif transfer["space"] == SPACE_WEIGHTS and not transfer["write"] and transfer["core"] < self.config.n_cores:
             memory = self.weights[transfer["core"]].view(np.uint8)
         else:
             raise DeviceError(f"transfer of a place that it cannot reach: {transfer}")
-        if offset + n_bytes > len(buffer) or local + n_bytes > len(memory):
-            raise DeviceError(
-                f"transfer leaves its buffer of {len(buffer)} or memory of {len(memory)} bytes: {transfer}"
+        for run in range(transfer["n_runs"]):
+            local, offset = (
+                transfer["local"] + run * transfer["local_pitch"],
+                transfer["offset"] + run * transfer["pitch"],
             )
-        if transfer["write"]:
-            buffer[offset : offset + n_bytes] = memory[local : local + n_bytes].tobytes()
-        else:
-            memory[local : local + n_bytes] = np.frombuffer(buffer, np.uint8, n_bytes, offset)
+            if (local - offset) % 8:
+                raise DeviceError(f"run {run} lies differently in words of memory and chip: {transfer}")
+            if offset + n_bytes > len(buffer) // 8 * 8 or local + n_bytes > len(memory):
+                raise DeviceError(
+                    f"run {run} leaves its buffer of {len(buffer)} or memory of {len(memory)} bytes: {transfer}"
+                )
+            if transfer["write"]:
+                buffer[offset : offset + n_bytes] = memory[local : local + n_bytes]
+            else:  # whole words
+                before, after = local % 8, -(local + n_bytes) % 8
+                memory[local - before : local + n_bytes + after] = buffer[offset - before : offset + n_bytes + after]
 
     def _layer(self, layer: dict[str, int]) -> None:
         for j in range(layer["n_gaps"]):
@@ -154,7 +173,7 @@ class Machine:
             tap, channel = np.divmod(positions, layer["n_channels"])
             offsets = taps[tap] + channel * layer["channel_pitch"]
         lanes = np.arange(layer["n_tiles"] * self.config.n_lanes)
-        values = self._load(row["row_base"] + offsets[:, None] + lanes)
+        values = self._load(row["row_base"] + layer["read_offset"] + offsets[:, None] + lanes)
         if len(values) == 0:
             total = np.zeros(len(lanes), np.int64)
         elif layer["max"]:
@@ -175,7 +194,7 @@ class Machine:
             pitch = self.config.n_lanes * layer["phase_vectors"] + self.config.n_lanes // 2
             place = phase * pitch + (y >> 1) * layer["phase_stride"] + (x >> 1)
         written = lanes < layer["n_store"]
-        self._store(row["out_address"] + place[written], results[written])
+        self._store(row["out_address"] + layer["write_offset"] + place[written], results[written])
 
     def _load(self, addresses: np.ndarray) -> np.ndarray:
         return self.activations[addresses & (self.config.activation_bytes - 1)]

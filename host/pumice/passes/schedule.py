@@ -16,19 +16,26 @@ from ..spec.descriptor import (
     IMAGE_MAGIC,
     IMAGE_VERSION,
     LAYER,
+    LOG_ENTRY_BYTES,
     OP_END,
     OP_LAYER,
+    OP_SKIP,
     OP_TRANSFER,
+    PAGE_BYTES,
     SPACE_ACTIVATIONS,
     SPACE_WEIGHTS,
     TRANSFER,
 )
-from ..spec.registers import COMMANDS_OFFSET
+from ..spec.registers import LOG_BYTES
 from .cycles import count_tiles, n_stored
 from .plan import Plan
 from .weights import WORD_BYTES, LayerPass
 
 HEADER_BYTES = IMAGE_HEADER.n_words * 4
+PAGE_WORDS = PAGE_BYTES // 4
+LOG_COPY_LAYERS = LOG_BYTES // LOG_ENTRY_BYTES // 2
+MAX_COUNT = (1 << 16) - 1
+"""Of layers and transfers in a list, those that fetch it and copy the log included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +62,27 @@ class _CommandList:
         self.n_layers += 1
 
     def transfer(self, *, after_layers: int = 0, core: int = 0, write: int = 0, **fields: int) -> None:
-        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **fields), after_layers, 0)
+        runs = {"n_runs": 1, "local_pitch": 0, "pitch": 0}
+        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **(runs | fields)), after_layers, 0)
         self.n_transfers += 1
 
     def end(self) -> bytes:
-        """Close the list and return its bytes."""
+        """Close the list and return its bytes. CompileError: more commands than the engine can count."""
+        n_own = len(self._words) // PAGE_WORDS + 1 + self.n_layers // LOG_COPY_LAYERS  # the firmware's own transfers
+        if self.n_layers > MAX_COUNT or self.n_transfers + n_own > MAX_COUNT:
+            raise CompileError(
+                f"the network takes {self.n_layers} passes and {self.n_transfers} transfers, where up to {MAX_COUNT} "
+                "can be counted: use a smaller network, or a configuration with more weight_depth or bank_depth"
+            )
         self._put(OP_END, [], self.n_layers, self.n_transfers)
         return np.array(self._words, "<u4").tobytes()
 
     def _put(self, op: int, payload: list[int], after_layers: int, after_transfers: int) -> None:
         n_words = COMMAND.n_words + len(payload)
+        room = -len(self._words) % PAGE_WORDS
+        if 0 < room < n_words:
+            skip = COMMAND.pack(op=OP_SKIP, n_words=COMMAND.n_words, after_layers=0, after_transfers=0)
+            self._words += skip + [0] * (room - len(skip))
         head = COMMAND.pack(op=op, n_words=n_words, after_layers=after_layers, after_transfers=after_transfers)
         self._words += head + payload
 
@@ -97,12 +115,6 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
     segments = _Segments()
     load = _load_list(segments, passes, n_resident_words, plan.config)
     run, output_bytes, debug_offsets = _run_list(segments, passes, plan, debug)
-    room = plan.config.cpu_ram_bytes - COMMANDS_OFFSET
-    if len(load) + len(run) > room:
-        raise CompileError(
-            f"the command lists of {len(passes)} layer passes take {len(load) + len(run)} bytes but the soft core has "
-            f"room for {room}: use a configuration with more cpu_ram_bytes or weight_depth"
-        )
     load_offset = segments.put(load)
     run_offset = segments.put(run)
     body = bytes(segments.data)
@@ -119,6 +131,7 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
         n_layers=len(passes),
         input_bytes=plan.planes[plan.network_input].n_bytes,
         output_bytes=output_bytes,
+        scratch_bytes=0,
     )
     return Program(data=np.array(header, "<u4").tobytes() + body, debug_offsets=debug_offsets)
 
@@ -241,4 +254,6 @@ def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
         "zero_point": output.zero_point,
         "low": operation.low,
         "high": operation.high,
+        "read_offset": 0,
+        "write_offset": 0,
     }
