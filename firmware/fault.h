@@ -16,7 +16,7 @@ typedef struct {
 // One copy for all callers: what a run of a list needs must fit the instruction cache.
 #define PUMICE_SHARED __attribute__((noinline))
 
-// Not needed to run a list: lies behind what is.
+// Seldom or never needed while a list runs: lies behind what is.
 #define PUMICE_COLD __attribute__((noinline, section(".cold")))
 
 // Returns from the calling function if the call fails.

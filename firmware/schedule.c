@@ -78,7 +78,7 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t submit_own(uint32_t write, 
 }
 
 // Queues the fetch of the page that starts at byte `at` of a paged list, if there is one.
-PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t fetch_page(const list_t* list, uint32_t at) {
+PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_page(const list_t* list, uint32_t at) {
   if (at >= list->n_bytes) return pumice_ok();
   return submit_own(0, PUMICE_BUFFER_IMAGE, list->address + at % RING_BYTES, list->offset + at,
                     smaller(list->n_bytes - at, PUMICE_PAGE_BYTES), &traffic.page_ready);
@@ -93,7 +93,7 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t copy_log(uint32_t first, ui
 
 // Before layer number `n`, a multiple of LOG_HALF plus 0 or LOG_LAG, is submitted: waits for the copy of the half that
 // the layer is the first to write to again, or has a half that is complete copied.
-PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t keep_log(uint32_t n) {
+PUMICE_MUST_USE PUMICE_COLD static pumice_status_t keep_log(uint32_t n) {
   if (n <= LOG_HALF) return pumice_ok();
   if (n % LOG_HALF == 0) return pumice_dma_wait(traffic.log_ready);
   return copy_log(n - LOG_LAG - LOG_HALF, n);
@@ -119,6 +119,8 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t run_list(const list_t* list
   const uint32_t ring_mask = list->paged ? RING_BYTES - 1 : UINT32_MAX;
   uint32_t at = 0;
   uint32_t n_layers = 0;
+  uint32_t layers_done = 0;  // at least
+  uint32_t transfers_done = 0;
   for (;;) {
     if (at >= page_end && at < list->n_bytes) {
       PUMICE_TRY(pumice_dma_wait(traffic.page_ready));
@@ -138,8 +140,16 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t run_list(const list_t* list
     }
 
     const uint32_t counts = pumice_read(command + 4 * PUMICE_COMMAND_AFTER_LAYERS_WORD);
-    PUMICE_TRY(pumice_engine_wait(PUMICE_GET(counts, PUMICE_COMMAND_AFTER_LAYERS)));
-    PUMICE_TRY(pumice_dma_wait(PUMICE_GET(counts, PUMICE_COMMAND_AFTER_TRANSFERS) + traffic.n_own));
+    const uint32_t after_layers = PUMICE_GET(counts, PUMICE_COMMAND_AFTER_LAYERS);
+    const uint32_t after_transfers = PUMICE_GET(counts, PUMICE_COMMAND_AFTER_TRANSFERS);
+    if (after_layers > layers_done) {  // registers take several cycles to read
+      PUMICE_TRY(pumice_engine_wait(after_layers));
+      layers_done = after_layers;
+    }
+    if (after_transfers > transfers_done) {
+      PUMICE_TRY(pumice_dma_wait(after_transfers + traffic.n_own));
+      transfers_done = after_transfers;
+    }
     if (op == PUMICE_OP_END) return logs ? finish_log(n_layers) : pumice_ok();
     if (op == PUMICE_OP_LAYER) {
       if (logs && (n_layers & (LOG_HALF - 1 - LOG_LAG)) == 0) PUMICE_TRY(keep_log(n_layers));

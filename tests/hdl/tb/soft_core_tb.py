@@ -284,7 +284,7 @@ async def reports_a_trap_and_lives_on(dut):
     bench = await boot(dut)
     load, run = three_layers(bench.rng)
     assert await bench.load(load, run, 3) == (0, 0)
-    bench.buffers[BUFFER_INPUT] = b"\xff" * 32
+    bench.buffers[BUFFER_INPUT] = b"\xff" * 16 + bytes(16)  # loaded, offset, length, address; not in pages
     ones = TRANSFER.pack(
         write=0, space=SPACE_CPU_RAM, buffer=BUFFER_INPUT, core=0, local=FIRMWARE_BYTES, offset=0, n_bytes=32,
         n_runs=1, local_pitch=0, pitch=0,
