@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from .errors import CompileError
 from .graph import Graph, Softmax, Tensor
 from .image import Image
-from .passes.cycles import count_tiles, predict_cycles
 from .passes.dead import drop_dead
 from .passes.encode import EncodedLayer, encode
+from .passes.jobs import Job, make_jobs
 from .passes.lanes import n_vectors, sum_lanes
 from .passes.layout import lay_out
 from .passes.lower import lower
@@ -16,9 +16,11 @@ from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
+from .passes.tile import tile
 from .passes.weights import LayerPass, place_weights
 from .planes import Planes
 from .spec.config import EngineConfig
+from .spec.descriptor import BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_SCRATCH
 from .spec.formats import FORMATS
 
 
@@ -58,9 +60,13 @@ def compile_graph(
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
     planes = lay_out(operations, tensors, phases, stored, graph.input, config)
     sum_lanes(operations, tensors, phases, planes, config)
+    addresses, stripes = tile(operations, planes, graph.input, network_output, config)
+    debug_offsets = _debug_offsets(operations, planes, network_output) if debug else {}
     plan = Plan(
         planes=planes,
-        addresses=place(operations, planes, graph.input, network_output, config.activation_bytes),
+        addresses=addresses,
+        stripes=stripes,
+        homes=_homes(operations, planes, addresses, graph.input, network_output, debug_offsets),
         network_input=graph.input,
         network_output=network_output,
         config=config,
@@ -71,8 +77,9 @@ def compile_graph(
         for o in operations
     ]
     passes, n_resident_words = place_weights(layers, config)
-    program = schedule(passes, n_resident_words, plan, debug=debug)
-    descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], passes, plan) for layer in layers]
+    jobs = make_jobs(passes, plan)
+    data = schedule(passes, jobs, n_resident_words, plan, debug_offsets)
+    descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], jobs, plan) for layer in layers]
     metadata = {
         "model": graph.name,
         "config": config.name,
@@ -89,7 +96,7 @@ def compile_graph(
         "predicted_cycles": sum(description["predicted_cycles"] for description in descriptions),
         "debug": {
             o.output: {
-                "offset": program.debug_offsets[o.output],
+                "offset": debug_offsets[o.output],
                 "planes": planes[o.output].to_json(),
                 "channels": o.channel.tolist(),
             }
@@ -97,7 +104,34 @@ def compile_graph(
             if debug
         },
     }
-    return Image(data=program.data, metadata=metadata)
+    return Image(data=data, metadata=metadata)
+
+
+def _debug_offsets(operations: list[Operation], planes: Mapping[str, Planes], network_output: str) -> dict[str, int]:
+    """Where a debug image puts each tensor in the output buffer, behind the network's output."""
+    offsets, end = {}, planes[network_output].n_bytes
+    for operation in operations:
+        offsets[operation.output] = end
+        end += planes[operation.output].n_bytes
+    return offsets
+
+
+def _homes(
+    operations: list[Operation],
+    planes: Mapping[str, Planes],
+    addresses: Mapping[str, int],
+    network_input: str,
+    network_output: str,
+    debug_offsets: Mapping[str, int],
+) -> dict[str, tuple[int, int]]:
+    """Buffer and offset of every tensor that is not on chip."""
+    homes = {network_input: (BUFFER_INPUT, 0), network_output: (BUFFER_OUTPUT, 0)}
+    homes |= {name: (BUFFER_OUTPUT, offset) for name, offset in debug_offsets.items()}
+    away = {operation.output for operation in operations} - set(homes) - set(addresses)
+    scratch = place(operations, planes, network_input, network_output, names=away)
+    return {name: home for name, home in homes.items() if name not in addresses} | {
+        name: (BUFFER_SCRATCH, offset) for name, offset in scratch.items()
+    }
 
 
 def _check_formats(graph: Graph, formats: Mapping[str, str] | str | None) -> None:
@@ -129,16 +163,18 @@ def _describe_tensor(tensor: Tensor, planes: Planes, shape: tuple[int, ...]) -> 
     }
 
 
-def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[LayerPass], plan: Plan) -> dict:
+def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job], plan: Plan) -> dict:
     """What reports say of a layer.
 
-    ``tags``: its entries in the log, one a pass. ``density``: non-zero weights over positions of the rows and channels
+    ``tags``: its entries in the log, one a pass and stripe. ``n_stripes``: 1 for a layer that runs as a whole.
+    ``density``: non-zero weights over positions of the rows and channels
     that are left. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the model states the layer) and ``predicted_cycles``
     are those of one inference.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
-    tiles = count_tiles(operation, output, plan.config)
+    tags = [tag for tag, job in enumerate(jobs) if job.layer_pass.layer is layer]
+    stripes = plan.stripes.get(operation.output)
     n_nonzeros = int(operation.n_terms.sum())
     n_macs = n_nonzeros * height * width
     if operation.lane_sum:
@@ -151,15 +187,16 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "output_shape": list(output.shape),
         "format": layer.format.name,
         "flat": layer.flat,
-        "tags": [passes.index(part) for part in parts],
+        "tags": tags,
+        "n_stripes": stripes.n if stripes else 1,
         "scattered": operation.scattered,
         "n_rows": len(layer.rows),
-        "n_tiles": tiles,
+        "n_tiles": sum(jobs[tag].descriptor["n_tiles"] for tag in tags if jobs[tag].layer_pass is parts[0]),
         "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),
-        "steps": tiles * sum(max(1, row.n_steps) for row in layer.rows),
+        "steps": sum(jobs[tag].n_steps for tag in tags),
         "nonzero_macs": n_macs,
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(segment) for part in parts for segment in part.segments),
         "streamed": parts[0].streamed,
-        "predicted_cycles": sum(predict_cycles(p, output, plan.config, is_first=p is passes[0]) for p in parts),
+        "predicted_cycles": sum(jobs[tag].predicted_cycles(plan, is_first=tag == 0) for tag in tags),
     }

@@ -6,7 +6,7 @@ missing wait shows in the results.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from ..spec.formats import FORMATS_BY_CODE, BitReader
 from ..spec.numerics import requantise, wrap_int32
 
 PAGE_WORDS = PAGE_BYTES // 4
+RUN_FIELDS = (("local", "local_pitch"), ("offset", "pitch"))
 
 
 def run_image(
@@ -125,9 +126,8 @@ class Machine:
             raise DeviceError("END does not wait for everything, or commands follow it")
 
     def _transfer(self, transfer: dict[str, int]) -> None:
-        n_bytes = transfer["n_bytes"]
-        if not n_bytes or not transfer["n_runs"] or transfer["buffer"] in (BUFFER_LOG, *range(len(BUFFERS), 8)):
-            raise DeviceError(f"empty or foreign transfer: {transfer}")
+        if transfer["buffer"] in (BUFFER_LOG, *range(len(BUFFERS), 8)):
+            raise DeviceError(f"transfer of a foreign buffer: {transfer}")
         buffer = np.frombuffer(self.buffers[BUFFERS[transfer["buffer"]]], np.uint8)
         if transfer["space"] == SPACE_ACTIVATIONS:
             memory = self.activations.view(np.uint8)
@@ -135,22 +135,11 @@ class Machine:
             memory = self.weights[transfer["core"]].view(np.uint8)
         else:
             raise DeviceError(f"transfer of a place that it cannot reach: {transfer}")
-        for run in range(transfer["n_runs"]):
-            local, offset = (
-                transfer["local"] + run * transfer["local_pitch"],
-                transfer["offset"] + run * transfer["pitch"],
-            )
-            if (local - offset) % 8:
-                raise DeviceError(f"run {run} lies differently in words of memory and chip: {transfer}")
-            if offset + n_bytes > len(buffer) // 8 * 8 or local + n_bytes > len(memory):
-                raise DeviceError(
-                    f"run {run} leaves its buffer of {len(buffer)} or memory of {len(memory)} bytes: {transfer}"
-                )
+        for here, there in runs(transfer, len(memory), len(buffer)):
             if transfer["write"]:
-                buffer[offset : offset + n_bytes] = memory[local : local + n_bytes]
-            else:  # whole words
-                before, after = local % 8, -(local + n_bytes) % 8
-                memory[local - before : local + n_bytes + after] = buffer[offset - before : offset + n_bytes + after]
+                buffer[there] = memory[here]
+            else:
+                memory[here] = buffer[there]
 
     def _layer(self, layer: dict[str, int]) -> None:
         for j in range(layer["n_gaps"]):
@@ -201,6 +190,24 @@ class Machine:
 
     def _store(self, addresses: np.ndarray, values: np.ndarray | int) -> None:
         self.activations[addresses & (self.config.activation_bytes - 1)] = values
+
+
+def runs(transfer: dict[str, int], memory_bytes: int, buffer_bytes: int) -> Iterator[tuple[slice, slice]]:
+    """Bytes on the chip and of the buffer that each run moves: a read moves whole words."""
+    n_bytes = transfer["n_bytes"]
+    if not n_bytes or not transfer["n_runs"]:
+        raise DeviceError(f"empty transfer: {transfer}")
+    for run in range(transfer["n_runs"]):
+        local, offset = (transfer[start] + run * transfer[pitch] for start, pitch in RUN_FIELDS)
+        if (local - offset) % 8:
+            raise DeviceError(f"run {run} lies differently in words of memory and chip: {transfer}")
+        if offset + n_bytes > buffer_bytes // 8 * 8 or local + n_bytes > memory_bytes:
+            raise DeviceError(
+                f"run {run} leaves its buffer of {buffer_bytes} or memory of {memory_bytes} bytes: {transfer}"
+            )
+        before, after = (0, 0) if transfer["write"] else (local % 8, -(local + n_bytes) % 8)
+        here, there = (slice(start - before, start + n_bytes + after) for start in (local, offset))
+        yield here, there
 
 
 class _Queue:

@@ -126,18 +126,19 @@ def _choices(n_taps: int, n_channels: int, config: EngineConfig) -> list[tuple[W
 def _encode_as(
     operation: Operation, rows: np.ndarray, n_channels: int, format: WeightFormat, flat: bool, plan: Plan
 ) -> EncodedLayer:
-    bases = [plan.addresses[name] for name in operation.inputs]
-    sources = [plan.planes[name] for name in operation.inputs]
+    views = plan.sources(operation)
+    bases, sources = [address for address, _ in views], [planes for _, planes in views]
     taps = [bases[tap.source] - bases[0] + sources[tap.source].tap_offset(tap.dy, tap.dx) for tap in operation.taps]
     channel_pitch = sources[0].channel_pitch if sources else 0
     if flat:
         taps = [tap + c * channel_pitch for tap in taps for c in range(n_channels)]
     run = max(1, len(taps) if flat else n_channels)
     bias = operation.folded_bias([source.zero_point for source in sources])
-    out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
+    out_base, output = plan.target(operation)
     encoded = []
     starts = _starts(operation, output)
     sy, sx = operation.stride
+    memory_bytes = plan.config.activation_bytes  # addresses wrap there
     for m, row in enumerate(rows):
         bits = BitWriter()
         n_steps = format.encode(row, run, bits)
@@ -148,7 +149,7 @@ def _encode_as(
                 bias=int(bias[m]),
                 multiplier=int(operation.multiplier[m]),
                 shift=int(operation.shift[m]),
-                row_base=row_base + sources[0].tap_offset(y * sy, x * sx) if sources else 0,
+                row_base=(row_base + sources[0].tap_offset(y * sy, x * sx)) % memory_bytes if sources else 0,
                 out_address=out_address + output.tap_offset(y, x),
                 n_steps=n_steps,
                 bits=int.from_bytes(bits.to_bytes(), "little"),

@@ -1,49 +1,49 @@
 """Addresses of tensors in activation memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from ..errors import CompileError
 from ..planes import Planes
 from .operation import Operation
 
 
 def place(
     operations: list[Operation],
-    planes: dict[str, Planes],
+    planes: Mapping[str, Planes],
     network_input: str,
     network_output: str,
-    available: int,
+    *,
+    names: Collection[str] | None = None,
 ) -> dict[str, int]:
     """Byte address, a multiple of 8, of each tensor's region.
 
     Regions of tensors that live at the same time, from the operation that makes one to the last that reads it, do not
-    overlap. First fit, in several orders; the first order that fits counts.
+    overlap. First fit, in several orders; the order that takes least counts.
 
-    Raises
-    ------
-    CompileError
-        No order fits in ``available`` bytes.
+    Parameters
+    ----------
+    names : collection of str, optional
+        Tensors to place; default: all.
     """
-    lives = _lives(operations, network_input, network_output)
+    lives = {
+        name: life
+        for name, life in lifetimes(operations, network_input, network_output).items()
+        if names is None or name in names
+    }
     orders = (
         sorted(lives, key=lambda name: -planes[name].n_bytes),
         sorted(lives, key=lambda name: lives[name][0]),
         sorted(lives, key=lambda name: (lives[name][0] - lives[name][1], -planes[name].n_bytes)),
         sorted(lives, key=lambda name: -lives[name][1]),
     )
-    plans = [_first_fit(order, lives, planes) for order in orders]
-    plan = min(plans, key=lambda plan: peak_bytes(plan, planes))
-    if peak_bytes(plan, planes) > available:
-        raise CompileError(_explain(operations, lives, planes, peak_bytes(plan, planes), available))
-    return plan
+    return min((_first_fit(order, lives, planes) for order in orders), key=lambda plan: peak_bytes(plan, planes))
 
 
 def peak_bytes(plan: Mapping[str, int], planes: Mapping[str, Planes]) -> int:
     """End of the highest region."""
-    return max(address + planes[name].n_bytes for name, address in plan.items())
+    return max((address + planes[name].n_bytes for name, address in plan.items()), default=0)
 
 
-def _lives(operations, network_input, network_output) -> dict[str, tuple[int, int]]:
+def lifetimes(operations: list[Operation], network_input: str, network_output: str) -> dict[str, tuple[int, int]]:
     """First and last operation that needs each tensor's region."""
     lives = {network_input: (-1, 0)}
     for i, operation in enumerate(operations):
@@ -70,15 +70,3 @@ def _first_fit(order, lives, planes) -> dict[str, int]:
             address = max(address, end)
         plan[name] = address
     return plan
-
-
-def _explain(operations, lives, planes, needed, available) -> str:
-    def live_at(i: int) -> list[str]:
-        return [name for name, (first, last) in lives.items() if first <= i <= last]
-
-    worst = max(range(len(operations)), key=lambda i: sum(planes[name].n_bytes for name in live_at(i)))
-    tensors = ", ".join(f"{name} ({planes[name].n_bytes} bytes)" for name in live_at(worst))
-    return (
-        f"activations need {needed} bytes but the engine has {available}; layer {operations[worst].name} needs most, "
-        f"while these tensors live: {tensors}. Use a smaller input, fewer channels, or a configuration with more memory"
-    )

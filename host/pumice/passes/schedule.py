@@ -11,6 +11,7 @@ from ..spec.descriptor import (
     BUFFER_IMAGE,
     BUFFER_INPUT,
     BUFFER_OUTPUT,
+    BUFFER_SCRATCH,
     COMMAND,
     IMAGE_HEADER,
     IMAGE_MAGIC,
@@ -27,7 +28,7 @@ from ..spec.descriptor import (
     TRANSFER,
 )
 from ..spec.registers import LOG_BYTES
-from .cycles import count_tiles, n_stored
+from .jobs import Copy, Job, Region
 from .plan import Plan
 from .weights import WORD_BYTES, LayerPass
 
@@ -36,14 +37,6 @@ PAGE_WORDS = PAGE_BYTES // 4
 LOG_COPY_LAYERS = LOG_BYTES // LOG_ENTRY_BYTES // 2
 MAX_COUNT = (1 << 16) - 1
 """Of layers and transfers in a list, those that fetch it and copy the log included."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """An image's bytes, and where a debug image puts tensors in the output buffer."""
-
-    data: bytes
-    debug_offsets: dict[str, int]
 
 
 class _CommandList:
@@ -99,13 +92,15 @@ class _Segments:
         return HEADER_BYTES + len(self.data) - len(data)
 
 
-def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debug: bool = False) -> Program:
+def schedule(
+    passes: list[LayerPass], jobs: list[Job], n_resident_words: int, plan: Plan, debug_offsets: dict[str, int]
+) -> bytes:
     """The image: header, segments, load list, run list.
 
     Parameters
     ----------
-    debug : bool
-        Copy each layer's output to the output buffer, behind the network's output.
+    debug_offsets : dict of str to int
+        Tensors to copy to the output buffer, and where to; those in memory are there already.
 
     Raises
     ------
@@ -114,7 +109,7 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
     """
     segments = _Segments()
     load = _load_list(segments, passes, n_resident_words, plan.config)
-    run, output_bytes, debug_offsets = _run_list(segments, passes, plan, debug)
+    run = _run_list(segments, jobs, plan, debug_offsets)
     load_offset = segments.put(load)
     run_offset = segments.put(run)
     body = bytes(segments.data)
@@ -128,12 +123,16 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
         load_bytes=len(load),
         run_offset=run_offset,
         run_bytes=len(run),
-        n_layers=len(passes),
+        n_layers=len(jobs),
         input_bytes=plan.planes[plan.network_input].n_bytes,
-        output_bytes=output_bytes,
-        scratch_bytes=0,
+        output_bytes=_end_of({plan.network_output: 0} | debug_offsets, plan),
+        scratch_bytes=_end_of({n: offset for n, (b, offset) in plan.homes.items() if b == BUFFER_SCRATCH}, plan),
     )
-    return Program(data=np.array(header, "<u4").tobytes() + body, debug_offsets=debug_offsets)
+    return np.array(header, "<u4").tobytes() + body
+
+
+def _end_of(offsets: dict[str, int], plan: Plan) -> int:
+    return max((offset + plan.planes[name].n_bytes for name, offset in offsets.items()), default=0)
 
 
 def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: int, config: EngineConfig) -> bytes:
@@ -152,108 +151,141 @@ def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: i
     return commands.end()
 
 
-def _run_list(
-    segments: _Segments, passes: list[LayerPass], plan: Plan, debug: bool
-) -> tuple[bytes, int, dict[str, int]]:
-    """Run list, bytes of the output buffer, and offsets in it of the tensors of a debug image."""
+def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, debug_offsets: dict[str, int]) -> bytes:
+    """Run list. Commands stand in it so that the soft core, which waits in front of each, keeps engine and DMA busy."""
     commands = _CommandList()
-    commands.transfer(
-        space=SPACE_ACTIVATIONS,
-        buffer=BUFFER_INPUT,
-        local=plan.addresses[plan.network_input],
-        offset=0,
-        n_bytes=plan.planes[plan.network_input].n_bytes,
-    )
-    needed_transfers = {0: commands.n_transfers}  # the first layer needs the input
-    output_bytes, debug_offsets = plan.planes[plan.network_output].n_bytes, {}
+    order = _Order(commands)
+    if plan.network_input in plan.addresses:
+        order.transfer(_whole(plan.network_input, (BUFFER_INPUT, 0), 0, plan))
+    pending: list[Copy] = []  # stores of the job submitted last
+    loaded = -1  # the last job whose loads are in the list
 
-    def read_out(name: str, offset: int) -> None:
-        commands.transfer(
-            after_layers=commands.n_layers,
-            write=1,
-            space=SPACE_ACTIVATIONS,
-            buffer=BUFFER_OUTPUT,
-            local=plan.addresses[name],
-            offset=offset,
-            n_bytes=plan.planes[name].n_bytes,
-        )
+    def load(job: Job) -> None:
+        if any(_collide(copy, store) for copy in job.loads for store in pending):
+            flush()
+        for copy in job.loads:
+            order.transfer(copy)
 
-    arrivals = _arrivals([i for i, p in enumerate(passes) if p.streamed])
-    for i, layer_pass in enumerate(passes):
-        for streamed, after_layers in arrivals.get(i, ()):
-            for core, segment in enumerate(passes[streamed].segments):
-                commands.transfer(
-                    after_layers=after_layers,
-                    space=SPACE_WEIGHTS,
-                    buffer=BUFFER_IMAGE,
-                    core=core,
-                    local=passes[streamed].address * WORD_BYTES,
-                    offset=segments.put(segment),
-                    n_bytes=len(segment),
-                )
-            needed_transfers[streamed] = commands.n_transfers
-        # While debugging, a layer waits for every read-out before it: it may overwrite what they read.
-        needed = commands.n_transfers if debug else needed_transfers.get(i, 0)
-        commands.layer(_descriptor(i, layer_pass, plan), layer_pass.layer.operation.name, after_transfers=needed)
-        if debug and layer_pass.is_last_part:
-            name = layer_pass.layer.operation.output
-            read_out(name, output_bytes)
-            debug_offsets[name] = output_bytes
-            output_bytes += plan.planes[name].n_bytes
-    read_out(plan.network_output, 0)
-    return commands.end(), output_bytes, debug_offsets
+    def flush() -> None:
+        while pending:
+            order.transfer(pending.pop(0))
+
+    segment_offsets: dict[int, list[int]] = {}
+    visits = _visits(jobs)
+    for i, job in enumerate(jobs):
+        for visit in visits.arrivals.get(i, ()):
+            layer_pass = jobs[visit].layer_pass
+            if id(layer_pass) not in segment_offsets:
+                segment_offsets[id(layer_pass)] = [segments.put(segment) for segment in layer_pass.segments]
+            order.weights(layer_pass, visits.addresses[visit], segment_offsets[id(layer_pass)])
+        if loaded < i:
+            load(job)
+        if any(_overlap(store.region, region) for store in pending for region in job.regions):
+            flush()
+        address = visits.addresses.get(i, job.layer_pass.address)
+        order.layer(i, job, address)
+        flush()
+        pending += job.stores
+        operation = job.layer_pass.layer.operation
+        if job.is_last and operation.output in debug_offsets and operation.output in plan.addresses:
+            order.transfer(_whole(operation.output, (BUFFER_OUTPUT, debug_offsets[operation.output]), 1, plan))
+        if i + 1 < len(jobs) and not any(_collide(copy, store) for copy in jobs[i + 1].loads for store in pending):
+            load(jobs[i + 1])
+            loaded = i + 1
+    flush()
+    if plan.network_output in plan.addresses:
+        order.transfer(_whole(plan.network_output, (BUFFER_OUTPUT, 0), 1, plan))
+    return commands.end()
 
 
-def _arrivals(streamed: list[int]) -> dict[int, list[tuple[int, int]]]:
-    """For each pass, the streamed passes whose transfers stand in front of it, each with the layers they wait for.
+class _Order:
+    """Adds commands that wait for what touched the same bytes on chip before; layers as transfers run in order."""
 
-    A staging area is free when the streamed pass before the previous one has completed. The transfers stand one layer
-    behind that one in the list, so that the engine has work while the soft core waits.
+    def __init__(self, commands: _CommandList):
+        self._commands = commands
+        self._layers: dict[tuple[int, int, int], int] = {}  # place on chip -> layers up to the last one that touches it
+        self._transfers: dict[tuple[int, int, int], int] = {}
+
+    def transfer(self, copy: Copy) -> None:
+        """Move planes."""
+        self._put((SPACE_ACTIVATIONS, *copy.region), space=SPACE_ACTIVATIONS, core=0, **copy.fields)
+
+    def weights(self, layer_pass: LayerPass, address: int, offsets: list[int]) -> None:
+        """Bring the segments of all cores."""
+        for core, (segment, offset) in enumerate(zip(layer_pass.segments, offsets, strict=True)):
+            place = (SPACE_WEIGHTS, address, address + layer_pass.n_words)
+            fields = {"buffer": BUFFER_IMAGE, "local": address * WORD_BYTES, "offset": offset, "n_bytes": len(segment)}
+            self._put(place, space=SPACE_WEIGHTS, core=core, write=0, **fields)
+
+    def layer(self, tag: int, job: Job, address: int) -> None:
+        """Run a job with its weights at ``address``."""
+        places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
+        places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
+        after = max(_last(self._transfers, place) for place in places)
+        descriptor = job.descriptor | {"tag": tag, "segment": address}
+        self._commands.layer(descriptor, job.layer_pass.layer.operation.name, after_transfers=after)
+        self._layers |= dict.fromkeys(places, self._commands.n_layers)
+
+    def _put(self, place: tuple[int, int, int], **fields: int) -> None:
+        self._commands.transfer(after_layers=_last(self._layers, place), **fields)
+        self._transfers[place] = self._commands.n_transfers
+
+
+def _last(counts: dict[tuple[int, int, int], int], place: tuple[int, int, int]) -> int:
+    space, start, end = place
+    return max((n for (s, first, last), n in counts.items() if s == space and first < end and start < last), default=0)
+
+
+def _collide(load: Copy, store: Copy) -> bool:
+    """Whether a store must come before a load: what it writes is read, or what it reads written."""
+    return load.tensor == store.tensor or _overlap(load.region, store.region)
+
+
+def _overlap(a: Region, b: Region) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _whole(name: str, home: tuple[int, int], write: int, plan: Plan) -> Copy:
+    """A transfer of a region that stays on chip."""
+    address, n_bytes = plan.addresses[name], plan.planes[name].n_bytes
+    fields = {"write": write, "buffer": home[0], "local": address, "offset": home[1], "n_bytes": n_bytes}
+    return Copy(tensor=name, region=(address, address + n_bytes), fields=fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Visits:
+    """When streamed weights come, and where to.
+
+    Attributes
+    ----------
+    addresses : dict of int to int
+        Word address of each job's weights that stream.
+    arrivals : dict of int to list of int
+        For each job, the jobs whose weights' transfers stand in front of it.
     """
-    arrivals: dict[int, list[tuple[int, int]]] = {}
-    for k, i in enumerate(streamed):
-        after_layers = streamed[k - 2] + 1 if k >= 2 else 0
-        arrivals.setdefault(min(i, after_layers + 1 if k >= 2 else 0), []).append((i, after_layers))
-    return arrivals
+
+    addresses: dict[int, int]
+    arrivals: dict[int, list[int]]
 
 
-def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
-    layer, operation = layer_pass.layer, layer_pass.layer.operation
-    output = plan.planes[operation.output]
-    height, width, _ = output.shape
-    row_stride = operation.row_stride
-    in_phases = output.phases != (1, 1)
-    if operation.scattered:
-        height = width = 1
-    n_valid = (height - 1) * row_stride + width
-    if height == 1 and not in_phases:
-        # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
-        row_stride = max(row_stride, plan.config.n_lanes)
-    has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
-    return {
-        "format": layer.format.code,
-        "max": operation.is_max,
-        "flat": layer.flat,
-        "lane_sum": operation.lane_sum,
-        "phase_store": in_phases,
-        "tag": tag,
-        "segment": layer_pass.address,
-        "n_channels": layer.n_channels,
-        "n_tiles": count_tiles(operation, output, plan.config),
-        "channel_pitch": layer.channel_pitch,
-        "width": width,
-        "row_stride": row_stride,
-        "n_valid": n_valid,
-        "n_store": n_stored(operation, output),
-        "phase_stride": output.row_stride if in_phases else 0,
-        "phase_vectors": output.phase_pitch // plan.config.n_lanes if in_phases else 0,
-        "gap_start": plan.addresses[operation.output] if has_gaps else 0,
-        "gap_pitch": output.phase_pitch if has_gaps else 0,
-        "gap_bytes": output.gap_bytes if has_gaps else 0,
-        "n_gaps": len(output.channels) * output.n_phases + 1 if has_gaps else 0,
-        "zero_point": output.zero_point,
-        "low": operation.low,
-        "high": operation.high,
-        "read_offset": 0,
-        "write_offset": 0,
-    }
+def _visits(jobs: list[Job]) -> _Visits:
+    """Two staging areas take turns; weights that are still in one do not come again.
+
+    An area is free when the last job that uses it has completed. The transfers stand one layer behind that one in the
+    list, so that the engine has work while the soft core waits.
+    """
+    areas = sorted({job.layer_pass.address for job in jobs if job.layer_pass.streamed})
+    content: list[LayerPass | None] = [None] * len(areas)
+    last_used, turn = [-1] * len(areas), 0
+    visits = _Visits(addresses={}, arrivals={})
+    for i, job in enumerate(jobs):
+        if not job.layer_pass.streamed:
+            continue
+        if not any(held is job.layer_pass for held in content):
+            visits.arrivals.setdefault(min(i, last_used[turn] + 2), []).append(i)
+            content[turn] = job.layer_pass
+            turn = (turn + 1) % len(areas)
+        area = next(a for a, held in enumerate(content) if held is job.layer_pass)
+        visits.addresses[i] = areas[area]
+        last_used[area] = i
+    return visits
