@@ -28,7 +28,7 @@ pumice_status_t pumice_engine_wait(uint32_t n_layers) {
   return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_ENGINE_COMPLETED_ADDRESS);
 }
 
-PUMICE_SHARED pumice_status_t pumice_engine_submit(uint32_t descriptor) {
+pumice_status_t pumice_engine_submit(uint32_t descriptor) {
   // The words wait in CPU registers, so that only stores lie between a free queue and the submit.
   uint32_t words[PUMICE_LAYER_N_WORDS];
 #pragma clang loop unroll(full)

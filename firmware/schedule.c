@@ -11,18 +11,18 @@ enum {
   HEADER_BYTES = 4 * PUMICE_IMAGE_HEADER_N_WORDS,
   LIST_ALIGNMENT = 8,  // of offsets and lengths: the DMA's word
   RING_BYTES = 2 * PUMICE_PAGE_BYTES,
+  COMMAND_BYTES = 4 * PUMICE_COMMAND_N_WORDS,
+  LAYER_BYTES = COMMAND_BYTES + 4 * PUMICE_LAYER_N_WORDS,
+  TRANSFER_BYTES = COMMAND_BYTES + 4 * PUMICE_TRANSFER_N_WORDS,
   LOG_ENTRIES = PUMICE_LOG_BYTES / PUMICE_LOG_ENTRY_BYTES,
   LOG_HALF = LOG_ENTRIES / 2,
   // A half is read once its last layer has certainly completed: the engine holds two at most.
   LOG_LAG = 8,
 };
 
-// Bytes of a command; 0: there is no such operation.
-static inline uint32_t command_bytes(uint32_t op) {
-  if (op == PUMICE_OP_LAYER) return 4 * (PUMICE_COMMAND_N_WORDS + PUMICE_LAYER_N_WORDS);
-  if (op == PUMICE_OP_TRANSFER) return 4 * (PUMICE_COMMAND_N_WORDS + PUMICE_TRANSFER_N_WORDS);
-  return op == PUMICE_OP_END || op == PUMICE_OP_SKIP ? 4 * PUMICE_COMMAND_N_WORDS : 0;
-}
+// First word of a command: every operation has one length.
+#define HEAD_MASK (PUMICE_COMMAND_OP_MASK | PUMICE_COMMAND_N_WORDS_MASK)
+#define HEAD(op, n_bytes) (PUMICE_SET(op, PUMICE_COMMAND_OP) | PUMICE_SET((n_bytes) / 4, PUMICE_COMMAND_N_WORDS))
 
 // A command list: where it lies in the image and in RAM. All of it is in RAM when it fits (`paged` is false); else the
 // two pages at `address` take turns.
@@ -111,38 +111,44 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t finish_log(uint32_t n_layer
 PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t run_list(const list_t* list, bool logs) {
   PUMICE_TRY(clear_counts());
   traffic.n_transfers = traffic.n_own = 0;
+  // What the loop needs stays in registers of the core: its RAM takes several cycles.
   uint32_t page_end = list->n_bytes;
+  uint32_t ring_mask = UINT32_MAX;
   if (list->paged) {
     page_end = 0;
+    ring_mask = RING_BYTES - 1;
     PUMICE_TRY(fetch_page(list, 0));
   }
-  const uint32_t ring_mask = list->paged ? RING_BYTES - 1 : UINT32_MAX;
+  const uint32_t address = list->address;
   uint32_t at = 0;
   uint32_t n_layers = 0;
-  uint32_t layers_done = 0;  // at least
+  uint32_t log_due = logs ? LOG_HALF : UINT32_MAX;  // layers at which `keep_log` has something to do
+  uint32_t layers_done = 0;                         // at least
   uint32_t transfers_done = 0;
   for (;;) {
-    if (at >= page_end && at < list->n_bytes) {
+    if (at >= page_end) {
+      if (at >= list->n_bytes) break;
       PUMICE_TRY(pumice_dma_wait(traffic.page_ready));
       page_end = smaller(at + PUMICE_PAGE_BYTES, list->n_bytes);
       PUMICE_TRY(fetch_page(list, at + PUMICE_PAGE_BYTES));
     }
-    if (at >= page_end) break;
-    const uint32_t command = list->address + (at & ring_mask);
-    const uint32_t payload = command + 4 * PUMICE_COMMAND_N_WORDS;
-    const uint32_t head = pumice_read(command);
-    const uint32_t op = PUMICE_GET(head, PUMICE_COMMAND_OP);
-    const uint32_t n_bytes = command_bytes(op);
-    if (n_bytes == 0 || 4 * PUMICE_GET(head, PUMICE_COMMAND_N_WORDS) != n_bytes || n_bytes > page_end - at) break;
-    if (op == PUMICE_OP_SKIP) {
+    const uint32_t command = address + (at & ring_mask);
+    const uint32_t payload = command + COMMAND_BYTES;
+    const uint32_t head = pumice_read(command) & HEAD_MASK;
+    const bool is_layer = head == HEAD(PUMICE_OP_LAYER, LAYER_BYTES);
+    const bool is_transfer = head == HEAD(PUMICE_OP_TRANSFER, TRANSFER_BYTES);
+    const bool is_end = head == HEAD(PUMICE_OP_END, COMMAND_BYTES);
+    if (head == HEAD(PUMICE_OP_SKIP, COMMAND_BYTES)) {
       at = (at | (PUMICE_PAGE_BYTES - 1)) + 1;
       continue;
     }
+    const uint32_t n_bytes = is_layer ? LAYER_BYTES : is_transfer ? TRANSFER_BYTES : COMMAND_BYTES;
+    if ((!is_layer && !is_transfer && !is_end) || n_bytes > page_end - at) break;
 
     const uint32_t counts = pumice_read(command + 4 * PUMICE_COMMAND_AFTER_LAYERS_WORD);
     const uint32_t after_layers = PUMICE_GET(counts, PUMICE_COMMAND_AFTER_LAYERS);
     const uint32_t after_transfers = PUMICE_GET(counts, PUMICE_COMMAND_AFTER_TRANSFERS);
-    if (after_layers > layers_done) {  // registers take several cycles to read
+    if (after_layers > layers_done) {
       PUMICE_TRY(pumice_engine_wait(after_layers));
       layers_done = after_layers;
     }
@@ -150,9 +156,12 @@ PUMICE_MUST_USE PUMICE_SHARED static pumice_status_t run_list(const list_t* list
       PUMICE_TRY(pumice_dma_wait(after_transfers + traffic.n_own));
       transfers_done = after_transfers;
     }
-    if (op == PUMICE_OP_END) return logs ? finish_log(n_layers) : pumice_ok();
-    if (op == PUMICE_OP_LAYER) {
-      if (logs && (n_layers & (LOG_HALF - 1 - LOG_LAG)) == 0) PUMICE_TRY(keep_log(n_layers));
+    if (is_end) return logs ? finish_log(n_layers) : pumice_ok();
+    if (is_layer) {
+      if (n_layers == log_due) {
+        PUMICE_TRY(keep_log(n_layers));
+        log_due += n_layers % LOG_HALF == 0 ? LOG_LAG : LOG_HALF - LOG_LAG;
+      }
       PUMICE_TRY(pumice_engine_submit(payload));
       n_layers++;
     } else {
