@@ -23,7 +23,7 @@ from .pipeline import Pipeline
 from .planes import Planes
 from .spec.coding import CodingRequest
 from .spec.config import EngineConfig
-from .split import is_single, split
+from .split import flattened, is_single, split
 
 
 def compile_network(
@@ -33,6 +33,7 @@ def compile_network(
 
     Raises as `compile_graph`.
     """
+    graph = flattened(graph, config.max_taps)
     if is_single(graph):
         return compile_graph(graph, config, formats=formats)
     _parse_formats(graph, formats)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from .graph import HOST_LAYERS, Arrange, Graph, Layer, Softmax
+import numpy as np
+
+from .graph import HOST_LAYERS, Arrange, Conv, Graph, Layer, Softmax, Window
 from .passes.arrange import is_address
 
 
@@ -12,6 +14,25 @@ class Part:
 
     on_engine: bool
     graph: Graph
+
+
+def flattened(graph: Graph, max_taps: int) -> Graph:
+    """The same network with a flat copy of each map that a dense layer reads at more than ``max_taps`` positions."""
+    tensors, layers = dict(graph.tensors), []
+    for layer in graph.layers:
+        (name, *_) = layer.inputs
+        height, width, channels = tensors[name].shape
+        is_whole = isinstance(layer, Conv) and layer.groups == 1 and layer.window == Window(kernel=(height, width))
+        if is_whole and height * width > max_taps:
+            shape = 1, 1, height * width * channels
+            flat = replace(tensors[name], name=f"{name}/flat of {layer.name}", shape=shape)
+            tensors[flat.name] = flat
+            index = np.arange(shape[2], dtype=np.int32).reshape(shape)
+            layers.append(Arrange(name=flat.name, inputs=(name,), output=flat.name, index=index, kind="reshape"))
+            weights = layer.weights.reshape(len(layer.weights), *shape)
+            layer = replace(layer, inputs=(flat.name,), weights=weights, window=Window(kernel=(1, 1)))
+        layers.append(layer)
+    return replace(graph, tensors=tensors, layers=layers)
 
 
 def runs_on_engine(graph: Graph, layer: Layer) -> bool:

@@ -85,11 +85,15 @@ def _sources(graph: Graph, layer: Arrange):
     if np.any(inside & ~is_empty != known):
         return None
     first[:, is_empty] = 0
+    if len(np.unique(first[[0, 2, 3]], axis=1).T) > MAX_TAPS:
+        return None
     sources = np.where(is_empty, -1, first[0])
     return sources, first[1], first[2:].T, stride
 
 
 MAX_STRIDE = 16
+MAX_TAPS = 64
+"""Sources and offsets; more are a flattening, which is no few addresses."""
 MAX_LEFT_SHIFT = 10
 
 
