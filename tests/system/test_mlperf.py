@@ -11,10 +11,10 @@ from .checks import assert_rtl_matches_golden
 
 # Whole inference from doorbell to interrupt may not take longer than this.
 NETWORKS = {
-    "vww": ("vww_96_int8.tflite", 55_000),
-    "ic": ("pretrainedResnet_int8.tflite", 150_000),
-    "kws": ("kws_ref_model_int8.tflite", 36_000),
-    "ad": ("ad01_int8.tflite", 75_000),
+    "vww": ("vww_96_int8.tflite", 44_000),
+    "ic": ("pretrainedResnet_int8.tflite", 122_000),
+    "kws": ("kws_ref_model_int8.tflite", 29_000),
+    "ad": ("ad01_int8.tflite", 7_000),
 }
 SAMPLES_PER_FILE = 4  # the AD files hold 40 windows each
 
