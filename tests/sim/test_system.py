@@ -90,7 +90,7 @@ def test_watchdog_is_reported(model):
     from pumice_sim import Board, build_board
 
     image = model.compile(TINY)
-    with EngineDriver(Board(build_board(TINY)), TINY, watchdog_cycles=2000) as driver:
+    with EngineDriver(Board(build_board(TINY)), TINY, watchdog_cycles=4000) as driver:
         driver.load(image)
         with pytest.raises(DeviceError, match=r"state fault; fault watchdog .* of 5 layers"):
             driver.run(image.pack_input(samples(1)[0]))
