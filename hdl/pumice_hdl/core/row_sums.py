@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.stripes import QUEUE_ROWS, SHARE_BITS, THROTTLE_ROWS
+from pumice.spec.stripes import PACKED_ROWS, QUEUE_ROWS, SHARE_BITS, THROTTLE_ROWS
 
 from ..layouts import LAYER_LAYOUT, ROW_LAYOUT, row_result_layout
 from ..pipeline import delayed
@@ -14,9 +14,6 @@ from .requantise import Requantiser
 
 MAX_ROWS = 32
 """Rows between their lanes' queues and the write bus."""
-
-PACKED_ROWS = 8
-"""Rows that go to the banks in one write, at most."""
 
 
 class RowSums(wiring.Component):

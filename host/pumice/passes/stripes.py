@@ -7,15 +7,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..spec.config import EngineConfig
-from ..spec.stripes import byte_slots, pair_slots
+from ..spec.stripes import PACKED_ROWS, byte_slots, pair_slots
 from .cycles import predict_issue, predict_striped
 from .deal import deal
 from .encode import BitString, EncodedLayer, EncodedRow
 from .operation import Operation
 from .plan import Plan
-
-PACKED_ROWS = 8
-"""Rows whose results go in one write, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +118,7 @@ def _striped(layer: EncodedLayer, plan: Plan, pairs: bool) -> StripedLayer:
     source = plan.planes[operation.inputs[0]]
     if weights.shape[2] == source.shape[2]:
         weights = weights[:, :, list(source.channels)]
-    n_taps, n_channels = weights.shape[1:]
+    n_channels = weights.shape[2]
     taps = layer.taps[:: n_channels if layer.flat else 1]
     offsets = np.add.outer(np.array(taps, int), np.arange(n_channels) * source.channel_pitch)
     addresses = np.array([row.row_base for row in layer.rows])[:, None, None] + offsets
@@ -147,7 +144,6 @@ def _striped(layer: EncodedLayer, plan: Plan, pairs: bool) -> StripedLayer:
     in_order = all(b.out_address == a.out_address + 1 for a, b in itertools.pairwise(rows))
     # Of rows in one write, as many as leave something for every core.
     n_packed = min(PACKED_ROWS, 1 << (max(1, len(rows) // config.n_cores).bit_length() - 1)) if in_order else 1
-    assert n_taps * n_channels == addresses[0].size
     return StripedLayer(
         operation=operation,
         format=layer.format,

@@ -26,6 +26,8 @@ QUEUE_ROWS = 32
 """Row shares that a lane can hold."""
 THROTTLE_ROWS = 16
 """Reading pauses while a lane holds as many; 16 more can be under way."""
+PACKED_ROWS = 8
+"""Rows whose results go in one write, at most."""
 LEAD_ROWS = 12
 """Rows that a lane may be ahead of the slowest one; below `THROTTLE_ROWS`, so that pausing never waits for ever."""
 
