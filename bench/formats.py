@@ -19,6 +19,7 @@ from pumice.spec.formats import FORMATS, WeightFormat
 from pumice.spec.values import VALUE_CODINGS, count_values
 from pumice.spec.values.codebook import share_weights
 
+from .masks import random_values, read_mask
 from .record import record, tool_versions
 
 TABLE = Path(__file__).with_name("formats.md")
@@ -65,19 +66,8 @@ def mlp_layers(path: Path) -> list[Layer]:
 
 def mask_layer(path: Path, rng: np.random.Generator) -> Layer:
     """The first rows of a .smtx mask, with random non-zero values."""
-    shape, starts, columns = (np.array(line.replace(",", " ").split(), int) for line in path.read_text().splitlines())
-    n_rows = min(DLMC_ROWS, shape[0])
-    mask = np.zeros((n_rows, shape[1]), bool)
-    for i in range(n_rows):
-        mask[i, columns[starts[i] : starts[i + 1]]] = True
-    return Layer(random_values(mask, rng), int(shape[1]))
-
-
-def random_values(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Uniform non-zero int8 where ``mask`` is set."""
-    values = rng.integers(-127, 128, mask.shape)
-    values[values == 0] = -128
-    return (values * mask).astype(np.int8)
+    mask = read_mask(path)[:DLMC_ROWS]
+    return Layer(random_values(mask, rng), mask.shape[1])
 
 
 def workloads(data: Path) -> Iterator[tuple[str, list[Layer]]]:

@@ -13,7 +13,7 @@ from pumice.spec.values.codebook import share_weights
 
 SEED = 7
 FIXED = [
-    "dense", "bitmap", "relative", "csr:10", "csr:3", *(f"rice:{k}" for k in range(7)),
+    *FORMATS, "csr:10", "csr:3", *(f"rice:{k}" for k in range(7)),
     "nm:1:1", "nm:1:4", "nm:2:4", "nm:3:5", "nm:7:8", "nm:4:16", "nm:16:16",
     "block:1", "block:2", "block:16", "block:32", "block:1:4", "block:4:4", "block:3:5", "block:32:16",
 ]  # fmt: skip

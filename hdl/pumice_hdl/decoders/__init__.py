@@ -1,22 +1,10 @@
-"""Index decoders, one file per format; `DECODERS` is the registry, keyed like `pumice.spec.formats.FORMATS`."""
+"""Index decoders, one file per format: each format of `pumice.spec.formats.FORMATS` has a module of its name here."""
+
+from pumice.spec.formats import FORMATS
+from pumice.spec.registry import load_class
 
 from .base import Decoder
-from .bitmap import BitmapDecoder
-from .block import BlockDecoder
-from .csr import CsrDecoder
-from .dense import DenseDecoder
-from .nm import NMDecoder
-from .relative import RelativeDecoder
-from .rice import RiceDecoder
 
-DECODERS: dict[str, type[Decoder]] = {
-    "dense": DenseDecoder,
-    "bitmap": BitmapDecoder,
-    "relative": RelativeDecoder,
-    "nm": NMDecoder,
-    "rice": RiceDecoder,
-    "block": BlockDecoder,
-    "csr": CsrDecoder,
-}
+DECODERS: dict[str, type[Decoder]] = {name: load_class(__name__, name, Decoder) for name in FORMATS}
 
 __all__ = ["DECODERS", "Decoder"]

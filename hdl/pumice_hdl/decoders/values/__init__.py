@@ -1,14 +1,12 @@
-"""Value decoders, one file per coding; `VALUE_DECODERS` is the registry, keyed like `VALUE_CODINGS`."""
+"""Value decoders, one file per coding: each of `pumice.spec.values.VALUE_CODINGS` has a module of its name here."""
+
+from pumice.spec.registry import load_class
+from pumice.spec.values import VALUE_CODINGS
 
 from .base import VALUE_LATENCY, ValueDecoder
-from .codebook import CodebookDecoder
-from .huffman import HuffmanDecoder
-from .plain import PlainDecoder
 
 VALUE_DECODERS: dict[str, type[ValueDecoder]] = {
-    "plain": PlainDecoder,
-    "codebook": CodebookDecoder,
-    "huffman": HuffmanDecoder,
+    name: load_class(__name__, name, ValueDecoder) for name in VALUE_CODINGS
 }
 
 __all__ = ["VALUE_DECODERS", "VALUE_LATENCY", "ValueDecoder"]

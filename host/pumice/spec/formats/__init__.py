@@ -10,20 +10,17 @@ A step has an index (0..16 bits) in the index stream and, if it has a value, tha
 in the value stream. Two streams, so that the decoders of both work side by side: where one continues does not depend
 on the other. Any format goes with any value coding. Rows follow each other without alignment, bits LSB first.
 
-Adding a format: one module here with a `WeightFormat`, one index decoder of the same name in
-``pumice_hdl/decoders``, one line in `FORMATS` and one in the gateware's registry.
+Adding a format: one module here with a `WeightFormat`, a module of the same name in ``pumice_hdl/decoders`` with its
+index decoder, and that name in `FORMATS`.
 """
 
+from ..registry import load_class
 from .base import MAX_ADVANCE, MAX_INDEX_BITS, BitReader, BitWriter, IndexReader, Steps, WeightFormat
-from .bitmap import Bitmap
-from .block import Block
-from .csr import Csr
-from .dense import Dense
-from .nm import NM
-from .relative import Relative
-from .rice import Rice
 
-FORMATS: dict[str, type[WeightFormat]] = {f.name: f for f in (Dense, Bitmap, Relative, NM, Rice, Block, Csr)}
+FORMATS: dict[str, type[WeightFormat]] = {
+    name: load_class(__name__, name, WeightFormat)
+    for name in ("dense", "bitmap", "relative", "nm", "rice", "block", "csr")
+}
 FORMATS_BY_CODE: dict[int, type[WeightFormat]] = {f.code: f for f in FORMATS.values()}
 
 __all__ = [
