@@ -77,6 +77,34 @@ def test_candidates_can_write_their_layer():
         assert any(candidate.supports(rows, 64) for candidate in fmt.candidates(rows, 64)), fmt.name
 
 
+@pytest.mark.parametrize("m", range(2, 17))
+def test_finds_any_group(m):
+    """Rows of a whole number of groups with at most N non-zeros each, from N = 1 to M - 1: told from the rows alone."""
+    rng = np.random.default_rng(SEED + m)
+    for n in range(1, m):
+        groups = np.zeros((40, 12, m), np.int8)
+        for group in groups.reshape(-1, m):
+            group[rng.permutation(m)[:n]] = 1
+        rows = groups.reshape(40, -1)
+        found = NM.candidates(rows, 12 * m)
+        n_slots = [sum(len(s.advance) for s in f.steps(rows, 12 * m)) for f in found]
+        assert NM(n, m) in found, found
+        assert n_slots[0] == np.count_nonzero(rows) <= min(n_slots)
+
+
+def test_no_other_group_takes_fewer_slots_or_bits():
+    """Of rows that end anywhere, every M written out."""
+    rng = np.random.default_rng(SEED)
+    for density in (0.0, 0.03, 0.2):
+        rows = (rng.random((9, 100)) < density).astype(np.int8)
+        every = [NM(n, m) for m in range(1, 17) for n in range(1, m + 1) if NM(n, m).supports(rows, 100)]
+        sizes = [(sum(len(s.advance) for s in f.steps(rows, 100)), f) for f in every]
+        fewest, smallest = min(n for n, _ in sizes), min(n * (8 + f.index_bits) for n, f in sizes)
+        found = [(n, n * (8 + f.index_bits)) for n, f in sizes if f in NM.candidates(rows, 100)]
+        assert fewest == min(n for n, _ in found)
+        assert smallest == min(bits for _, bits in found)
+
+
 def test_limits():
     """What does not fit is refused."""
     ones = np.ones((2, 64), np.int8)

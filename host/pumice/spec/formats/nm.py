@@ -39,9 +39,20 @@ class NM(WeightFormat):
 
     @classmethod
     def candidates(cls, rows: np.ndarray, run: int) -> "Sequence[NM]":
-        """Of the powers of two as M, each with the smallest N, the smallest."""
-        found = [cls(max(1, int(_counts(rows, m).max(initial=0))), m) for m in (4, 8, 16) if run >= 2 * m - 1]
-        return sorted(found, key=lambda f: f.n * (8 + f.index_bits) / f.m)[:1]
+        """Of all M with the smallest N each, the one with the fewest slots, and the one with the fewest bits."""
+        found = [cls(max(1, int(_counts(rows, m).max(initial=0))), m) for m in range(1, MAX_M + 1) if run >= 2 * m - 1]
+        slots = [f._n_slots(rows) for f in found]
+        fewest = min(zip(slots, found, strict=True), key=lambda pair: (pair[0], pair[1].index_bits))[1]
+        smallest = min(zip(slots, found, strict=True), key=lambda pair: pair[0] * (8 + pair[1].index_bits))[1]
+        return list(dict.fromkeys((fewest, smallest)))
+
+    def _n_slots(self, rows: np.ndarray) -> int:
+        """Slots of all rows."""
+        positions, nonzero = np.arange(rows.shape[1]), rows != 0
+        last = (positions * nonzero).max(axis=1, initial=0)
+        in_front = last // self.m * self.m  # positions of groups in front of the last one
+        behind = nonzero & (positions >= in_front[:, None])
+        return int((in_front // self.m * self.n).sum() + behind.sum())
 
     @property
     def index_bits(self) -> int:
