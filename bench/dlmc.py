@@ -143,7 +143,9 @@ def together(points: list[Point]) -> list[tuple[str, Point]]:
                               "predicted", "weight_bytes")
             }  # fmt: skip
             shape = (1, sum(p.shape[0] * p.shape[1] for p in of_band))
-            found.append((f"{low} %", Point(name=f"{len(of_band)} masks", shape=shape, formats=(), **sums)))
+            found.append(
+                (f"{low} to {low + 5} %", Point(name=f"{len(of_band)} masks", shape=shape, formats=(), **sums))
+            )
     return found
 
 
@@ -153,7 +155,7 @@ def table(points: list[Point], config: EngineConfig) -> str:
         "# Lane peak on masks of real pruned layers", "", *__doc__.split("\n\n", 1)[1].strip().splitlines(), "",
         "![lane peak over sparsity](dlmc.svg)", "",
         "## By sparsity", "",
-        "| zeros from | masks | cycles | whole layer | computing | predicted |", "|---|---|---|---|---|---|",
+        "| zeros | masks | cycles | whole layer | computing | predicted |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for band, p in together(points):
         lines.append(
