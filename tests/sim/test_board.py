@@ -175,10 +175,10 @@ def test_refuses_bad_parameters(copier_library, wrong):
 
 
 def test_trace_is_written(tmp_path):
-    from amaranth.back import verilog
     from pumice_sim.build import build_library
+    from pumice_sim.convert import board_verilog
 
-    library = build_library("copier", verilog.convert(Copier(), name="top", emit_src=False), trace=True)
+    library = build_library("copier", board_verilog(Copier(), trace=True), trace=True)
     with Board(library, dram_bytes=1 << 20, trace=tmp_path / "run.vcd") as board:
         board.run(100)
     assert "memory__araddr" in (tmp_path / "run.vcd").read_text()

@@ -1,6 +1,7 @@
 // The simulated board around one verilated System: clock, AXI4 memory, AXI4-Lite host port.
 //
-// A cycle: sample the design's outputs, raise the clock, drive the design's inputs from registers, lower the clock.
+// A cycle: sample the design's outputs, drive the memory's answers, raise the clock, drive the host port, lower the clock.
+// Registers in front of the design (convert.py) take reset and answers on the rising edge.
 // The plain C interface at the end is wrapped by board.py, which states what each call promises.
 
 #include <algorithm>
@@ -148,7 +149,7 @@ class Board {
       top.clk = 1;
       top.eval();
       top.clk = 0;
-      top.rst = i + 1 < kResetCycles;
+      top.rst = i + 2 < kResetCycles;  // acts a cycle later
       top.eval();
     }
   }
@@ -170,12 +171,12 @@ class Board {
     Vtop& top = *top_;
     const HostTaken taken = host_busy_ ? sample_host() : HostTaken{};
     sample_memory();
+    ++cycle_;
+    drive_memory();
     top.clk = 1;
     top.eval();
     dump();
-    ++cycle_;
     if (host_busy_) drive_host(taken);
-    drive_memory();
     top.clk = 0;
     top.eval();
     dump();
