@@ -18,9 +18,9 @@
 #endif
 
 // Says whether a 16-bit counter of completed layers or transfers, which wraps, has reached `n`. It is never further away
-// than a list is long.
+// than a walk of a list is long.
 static inline bool pumice_reached(uint32_t completed, uint32_t n) { return ((completed - n) & 0x8000u) == 0; }
 
-_Static_assert((PUMICE_RAM_BYTES - PUMICE_COMMANDS_OFFSET) / 4 / (PUMICE_COMMAND_N_WORDS + PUMICE_TRANSFER_N_WORDS) <
-                   32768,
-               "a list must be shorter than half of what a counter counts");
+// Lists of any length run from two pages. A walk has fewer layers and transfers, the fetches of pages and copies of the
+// log included, than half of what the 16-bit counters of completed ones count: the compiler sees to that.
+_Static_assert(PUMICE_COMMANDS_OFFSET + 2 * PUMICE_PAGE_BYTES <= PUMICE_RAM_BYTES, "two pages must fit in RAM");

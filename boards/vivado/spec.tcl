@@ -29,5 +29,8 @@ set registers {
     LOG_BASE_LOW 0x70 read-write {ADDRESS 0 32 read-write}
     LOG_BASE_HIGH 0x74 read-write {ADDRESS 0 8 read-write}
     LOG_BYTES 0x78 read-write {N 0 32 read-write}
-    RESET 0x80 read-write {HOLD 0 1 read-write}
+    SCRATCH_BASE_LOW 0x80 read-write {ADDRESS 0 32 read-write}
+    SCRATCH_BASE_HIGH 0x84 read-write {ADDRESS 0 8 read-write}
+    SCRATCH_BYTES 0x88 read-write {N 0 32 read-write}
+    RESET 0xf0 read-write {HOLD 0 1 read-write}
 }

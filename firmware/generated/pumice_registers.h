@@ -18,7 +18,7 @@
 #define PUMICE_FAULT_BOUNDS 3u  // A transfer would have left its buffer.
 #define PUMICE_FAULT_IMAGE 4u  // The image has a wrong magic number, version or length.
 #define PUMICE_FAULT_CONFIG 5u  // The image was built for another engine configuration.
-#define PUMICE_FAULT_COMMAND 6u  // A command list is malformed or does not fit the soft core's RAM.
+#define PUMICE_FAULT_COMMAND 6u  // A command list is malformed.
 #define PUMICE_FAULT_NOT_LOADED 7u  // Run without a loaded image.
 #define PUMICE_FAULT_TRAP 8u  // The firmware trapped; fault_detail holds the program counter.
 
@@ -99,6 +99,8 @@
 #define PUMICE_OP_END 0x0u
 #define PUMICE_OP_LAYER 0x1u
 #define PUMICE_OP_TRANSFER 0x2u
+#define PUMICE_OP_NEXT_PAGE 0x3u
+#define PUMICE_PAGE_BYTES 0x800u
 #define PUMICE_SKIP_FIRST 0x1u
 #define PUMICE_SKIP_BUT_FIRST 0x2u
 #define PUMICE_SKIP_LAST 0x4u
@@ -111,8 +113,9 @@
 #define PUMICE_BUFFER_INPUT 0x1u
 #define PUMICE_BUFFER_OUTPUT 0x2u
 #define PUMICE_BUFFER_LOG 0x3u
+#define PUMICE_BUFFER_SCRATCH 0x4u
 #define PUMICE_IMAGE_MAGIC 0x49434D50u
-#define PUMICE_IMAGE_VERSION 0x2u
+#define PUMICE_IMAGE_VERSION 0x3u
 
 // Words: image_header
 #define PUMICE_IMAGE_HEADER_N_WORDS 16u  // Head of the image in memory; the host's file appends its metadata behind n_bytes.
@@ -152,12 +155,15 @@
 #define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_WORD 11u
 #define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_LSB 0u
 #define PUMICE_IMAGE_HEADER_OUTPUT_BYTES_MASK 0xFFFFFFFFu  // Bytes that a sample takes in the output buffer.
+#define PUMICE_IMAGE_HEADER_SCRATCH_BYTES_WORD 12u
+#define PUMICE_IMAGE_HEADER_SCRATCH_BYTES_LSB 0u
+#define PUMICE_IMAGE_HEADER_SCRATCH_BYTES_MASK 0xFFFFFFFFu  // Bytes of the scratch buffer: feature maps that do not fit on chip.
 
 // Words: command
 #define PUMICE_COMMAND_N_WORDS 2u  // Head of a command. END waits for its counts too; a complete list ends with everything completed.
 #define PUMICE_COMMAND_OP_WORD 0u
 #define PUMICE_COMMAND_OP_LSB 0u
-#define PUMICE_COMMAND_OP_MASK 0xFFu  // 0 end, 1 layer, 2 transfer.
+#define PUMICE_COMMAND_OP_MASK 0xFFu  // 0 end, 1 layer, 2 transfer, 3 next page.
 #define PUMICE_COMMAND_N_WORDS_WORD 0u
 #define PUMICE_COMMAND_N_WORDS_LSB 8u
 #define PUMICE_COMMAND_N_WORDS_MASK 0xFF00u  // Words of this command, itself included.
@@ -172,7 +178,7 @@
 #define PUMICE_COMMAND_AFTER_LAYERS_MASK 0xFFFF0000u  // Wait until this many layers of the list have completed (not a LAYER).
 
 // Words: transfer
-#define PUMICE_TRANSFER_N_WORDS 4u  // One DMA transfer between a memory buffer and the chip.
+#define PUMICE_TRANSFER_N_WORDS 6u  // One DMA transfer between a memory buffer and the chip. Memory gets exactly the bytes of each run; the chip gets whole 8-byte words, so up to 7 bytes on either side of a run as well, one run after the other.
 #define PUMICE_TRANSFER_WRITE_WORD 0u
 #define PUMICE_TRANSFER_WRITE_LSB 0u
 #define PUMICE_TRANSFER_WRITE_MASK 0x1u  // 0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory.
@@ -181,22 +187,31 @@
 #define PUMICE_TRANSFER_SPACE_MASK 0x6u  // 0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core.
 #define PUMICE_TRANSFER_BUFFER_WORD 0u
 #define PUMICE_TRANSFER_BUFFER_LSB 3u
-#define PUMICE_TRANSFER_BUFFER_MASK 0x18u  // 0 image, 1 input, 2 output, 3 log.
+#define PUMICE_TRANSFER_BUFFER_MASK 0x38u  // 0 image, 1 input, 2 output, 3 log, 4 scratch.
 #define PUMICE_TRANSFER_CORE_WORD 0u
 #define PUMICE_TRANSFER_CORE_LSB 8u
 #define PUMICE_TRANSFER_CORE_MASK 0xFF00u  // Core whose weight memory or banks are written.
+#define PUMICE_TRANSFER_N_RUNS_WORD 0u
+#define PUMICE_TRANSFER_N_RUNS_LSB 16u
+#define PUMICE_TRANSFER_N_RUNS_MASK 0xFFFF0000u  // Runs of bytes, at least 1.
 #define PUMICE_TRANSFER_LOCAL_WORD 1u
 #define PUMICE_TRANSFER_LOCAL_LSB 0u
-#define PUMICE_TRANSFER_LOCAL_MASK 0xFFFFFFFFu  // Byte address on the chip, a multiple of 8.
+#define PUMICE_TRANSFER_LOCAL_MASK 0xFFFFFFFFu  // Byte address of the first run on the chip.
 #define PUMICE_TRANSFER_OFFSET_WORD 2u
 #define PUMICE_TRANSFER_OFFSET_LSB 0u
-#define PUMICE_TRANSFER_OFFSET_MASK 0xFFFFFFFFu  // Byte offset in the buffer, a multiple of 8.
+#define PUMICE_TRANSFER_OFFSET_MASK 0xFFFFFFFFu  // Byte offset of the first run in the buffer; equal to local modulo 8.
 #define PUMICE_TRANSFER_N_BYTES_WORD 3u
 #define PUMICE_TRANSFER_N_BYTES_LSB 0u
-#define PUMICE_TRANSFER_N_BYTES_MASK 0xFFFFFFFFu  // Length, a multiple of 8, at least 8.
+#define PUMICE_TRANSFER_N_BYTES_MASK 0xFFFFFFFFu  // Length of a run, at least 1.
+#define PUMICE_TRANSFER_LOCAL_PITCH_WORD 4u
+#define PUMICE_TRANSFER_LOCAL_PITCH_LSB 0u
+#define PUMICE_TRANSFER_LOCAL_PITCH_MASK 0xFFFFFFFFu  // Bytes from one run to the next on the chip.
+#define PUMICE_TRANSFER_PITCH_WORD 5u
+#define PUMICE_TRANSFER_PITCH_LSB 0u
+#define PUMICE_TRANSFER_PITCH_MASK 0xFFFFFFFFu  // Bytes from one run to the next in the buffer; equal to local_pitch modulo 8.
 
 // Words: layer
-#define PUMICE_LAYER_N_WORDS 12u  // One pass of the engine over one weight segment.
+#define PUMICE_LAYER_N_WORDS 14u  // One pass of the engine over one weight segment.
 #define PUMICE_LAYER_FORMAT_WORD 0u
 #define PUMICE_LAYER_FORMAT_LSB 0u
 #define PUMICE_LAYER_FORMAT_MASK 0xFu  // Code of the weight format (`pumice.spec.formats`).
@@ -278,3 +293,9 @@
 #define PUMICE_LAYER_PAIRS_WORD 11u
 #define PUMICE_LAYER_PAIRS_LSB 29u
 #define PUMICE_LAYER_PAIRS_MASK 0x20000000u  // Striped: 1: slots come as pairs, 0: byte slots.
+#define PUMICE_LAYER_READ_OFFSET_WORD 12u
+#define PUMICE_LAYER_READ_OFFSET_LSB 0u
+#define PUMICE_LAYER_READ_OFFSET_MASK 0x1FFFFFu  // Bytes added to every address that is read: one segment, several bands.
+#define PUMICE_LAYER_WRITE_OFFSET_WORD 13u
+#define PUMICE_LAYER_WRITE_OFFSET_LSB 0u
+#define PUMICE_LAYER_WRITE_OFFSET_MASK 0x1FFFFFu  // Bytes added to every row's out_address; gaps have their own addresses.

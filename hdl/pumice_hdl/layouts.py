@@ -50,7 +50,8 @@ def tap_pair_layout(config: EngineConfig) -> data.StructLayout:
 def tile_layout(config: EngineConfig) -> data.StructLayout:
     """What the tile walker says of one tile of ``n_lanes`` output positions.
 
-    ``position``: flattened position of lane 0. ``n_store``: lanes to write (1..n_lanes, lanes 0 .. n_store - 1).
+    ``position``: flattened position of lane 0, counted from the layer's ``read_offset``. ``n_store``: lanes to write
+    (1..n_lanes, lanes 0 .. n_store - 1).
     ``valid``: one bit a lane; lanes that are written but not valid carry the zero point.
     ``x``: column of lane 0 (0 .. row_stride - 1). ``odd_row``: parity of lane 0's row.
     ``phase_row``: ``(y >> 1) * phase_stride`` of lane 0, the row's offset in its phase plane.

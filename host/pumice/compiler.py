@@ -1,28 +1,30 @@
 """From a graph to an image."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .errors import CompileError
 from .graph import Graph, Softmax, Tensor
 from .image import Image
-from .passes.cycles import count_tiles, predict_cycles
 from .passes.dead import drop_dead
 from .passes.encode import EncodedLayer, encode
+from .passes.jobs import Job, make_jobs
 from .passes.lanes import n_vectors, sum_lanes
 from .passes.layout import lay_out
 from .passes.lower import lower
-from .passes.memory import peak_bytes, place
+from .passes.memory import place, place_overlapped
 from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
-from .passes.stripes import StripedLayer, stripe
+from .passes.stripes import stripe
+from .passes.tile import tile
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
 from .pipeline import Pipeline
 from .planes import Planes
 from .spec.coding import CodingRequest
 from .spec.config import EngineConfig
+from .spec.descriptor import BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_SCRATCH
 from .split import flattened, is_single, split
 
 
@@ -90,18 +92,24 @@ def compile_graph(
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
     planes = lay_out(operations, tensors, phases, stored, inputs, config)
     sum_lanes(operations, tensors, phases, planes, config)
-    addresses, next_inputs = place(operations, planes, inputs, outputs, config.activation_bytes)
+    addresses, bands = tile(operations, planes, inputs, outputs, config)
+    next_inputs = None
+    if not bands and (overlapped := place_overlapped(operations, planes, inputs, outputs, config.activation_bytes)):
+        addresses, next_inputs = overlapped
     plan = Plan(
         planes=planes,
         addresses=addresses,
+        bands=bands,
+        homes=_homes(operations, planes, addresses, inputs, outputs, debug=debug),
         next_inputs=next_inputs,
         network_inputs=inputs,
         network_outputs=outputs,
         config=config,
     )
     layers, passes, n_resident_words = _encode_all(operations, plan, named, default)
-    program = schedule(passes, n_resident_words, plan, debug=debug)
-    descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], passes, plan) for layer in layers]
+    jobs = make_jobs(passes, plan)
+    data = schedule(passes, jobs, n_resident_words, plan, debug=debug)
+    descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], jobs, plan) for layer in layers]
     metadata = {
         "model": graph.name,
         "config": config.name,
@@ -113,14 +121,14 @@ def compile_graph(
         "softmax": softmax and _describe_softmax(softmax, graph.tensors[graph.output]),
         "layers": descriptions,
         "dropped_channels": _dropped_channels(lowered, tensors),
-        "activation_bytes": peak_bytes(plan.addresses, planes),
+        "activation_bytes": plan.end,
         "weight_words": n_resident_words,
         "weight_bytes": sum(description["weight_bytes"] for description in descriptions),
         "streamed_bytes": sum(description["weight_bytes"] for description in descriptions if description["streamed"]),
         "predicted_cycles": sum(description["predicted_cycles"] for description in descriptions),
         "debug": {
             o.output: {
-                "offset": program.debug_offsets[o.output],
+                "offset": plan.homes[o.output][1],
                 "planes": planes[o.output].to_json(),
                 "channels": o.channel.tolist(),
             }
@@ -128,7 +136,29 @@ def compile_graph(
             if debug
         },
     }
-    return Image(data=program.data, metadata=metadata)
+    return Image(data=data, metadata=metadata)
+
+
+def _homes(
+    operations: list[Operation],
+    planes: Mapping[str, Planes],
+    addresses: Mapping[str, int],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    debug: bool,
+) -> dict[str, tuple[int, int]]:
+    """Buffer and offset of inputs and outputs, of all tensors of a debug image, and of what does not stay on chip."""
+    made = [operation.output for operation in operations]
+    homes = {}
+    for buffer, names in (BUFFER_INPUT, inputs), (BUFFER_OUTPUT, [*outputs, *(made if debug else ())]):
+        offset = 0
+        for name in names:
+            if name not in homes:
+                homes[name] = (buffer, offset)
+                offset += planes[name].n_bytes
+    scratch = place(operations, planes, inputs, outputs, names=set(made) - set(homes) - set(addresses))
+    return homes | {name: (BUFFER_SCRATCH, offset) for name, offset in scratch.items()}
 
 
 def _parse_formats(
@@ -151,8 +181,7 @@ def _encode_all(
 ) -> tuple[list[EncodedLayer], list[LayerPass], int]:
     """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
     n_lanes = plan.config.n_lanes
-    end = peak_bytes(plan.addresses, plan.planes)
-    free = range(-(-end // n_lanes) * n_lanes, plan.config.activation_bytes)
+    free = range(-(-plan.end // n_lanes) * n_lanes, plan.config.activation_bytes)
 
     def encode_all(**options: float) -> tuple[list[EncodedLayer], list[LayerPass], int]:
         layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
@@ -165,10 +194,8 @@ def _encode_all(
 
     def n_cycles(passes: list[LayerPass]) -> int:
         streamed = sum(len(segment) for p in passes if p.streamed for segment in p.segments) // WORD_BYTES
-        return streamed + sum(
-            predict_cycles(p, plan.planes[p.layer.operation.output], plan.config, is_first=p is passes[0])
-            for p in passes
-        )
+        jobs = make_jobs(passes, plan)
+        return streamed + sum(job.predicted_cycles(plan, is_first=job is jobs[0]) for job in jobs)
 
     fastest = encode_all()
     if not any(p.streamed for p in fastest[1]):
@@ -195,21 +222,19 @@ def _describe_tensor(tensor: Tensor, planes: Planes, shape: tuple[int, ...]) -> 
     }
 
 
-def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[LayerPass], plan: Plan) -> dict:
+def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job], plan: Plan) -> dict:
     """What reports say of a layer.
 
-    ``tags``: its entries in the log, one a pass. ``density``: non-zero weights over positions of the rows and channels
-    that are left. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the model states the layer) and ``predicted_cycles``
-    are those of one inference.
+    ``tags``: its entries in the log, one a pass and band. ``n_bands``: 1 for a layer that runs as a whole. ``density``:
+    non-zero weights over positions of the rows and channels that are left. ``steps``, ``nonzero_macs``, ``dense_macs``
+    (as the model states the layer) and ``predicted_cycles`` are those of one inference.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
-    tiles = count_tiles(operation, output, plan.config)
+    tags = [tag for tag, job in enumerate(jobs) if job.layer_pass.layer is layer]
+    bands = plan.bands.get(operation.output)
     n_nonzeros = int(operation.n_terms.sum())
     n_macs = n_nonzeros * height * width
-    n_steps = tiles * sum(max(1, row.n_steps) for row in layer.rows)
-    if isinstance(layer, StripedLayer):
-        n_steps = sum(len(slots) for part in parts for slots in part.slots) // plan.config.n_lanes
     if operation.lane_sum:
         source = plan.planes[operation.inputs[0]]
         n_macs = n_nonzeros // n_vectors(source, plan.config) * source.shape[0] * source.shape[1]
@@ -220,15 +245,16 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], passes: list[La
         "output_shape": list(output.shape),
         "format": layer.coding,
         "flat": layer.flat,
-        "tags": [passes.index(part) for part in parts],
+        "tags": tags,
+        "n_bands": bands.n if bands else 1,
         "scattered": operation.scattered,
         "n_rows": len(layer.rows),
-        "n_tiles": tiles,
+        "n_tiles": sum(jobs[tag].descriptor["n_tiles"] for tag in tags if jobs[tag].layer_pass is parts[0]),
         "density": n_nonzeros / max(1, len(operation.channel) * layer.n_positions),
-        "steps": n_steps,
+        "steps": sum(jobs[tag].n_steps for tag in tags),
         "nonzero_macs": n_macs,
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
         "streamed": parts[0].streamed,
-        "predicted_cycles": sum(predict_cycles(p, output, plan.config, is_first=p is passes[0]) for p in parts),
+        "predicted_cycles": sum(jobs[tag].predicted_cycles(plan, is_first=tag == 0) for tag in tags),
     }

@@ -2,6 +2,7 @@
 
 import ctypes
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pumice.errors import DeviceError
@@ -21,12 +22,23 @@ _FUNCTIONS = {
     "board_run": (_INT, [_POINTER, _U64, _INT]),
     "board_interrupt": (_INT, [_POINTER]),
     "board_cycles": (_U64, [_POINTER]),
+    "board_clear_traffic": (None, [_POINTER]),
+    "board_traffic": (None, [_POINTER, ctypes.POINTER(_U64)]),
     "board_error": (ctypes.c_char_p, [_POINTER]),
 }
 
 
 class BoardError(DeviceError):
     """The design broke a bus protocol, did not answer, or the board was asked for something that it has not."""
+
+
+class Traffic(NamedTuple):
+    """Data beats of 8 bytes on the memory port, and the cycles of the first and last one that was read."""
+
+    read_beats: int
+    write_beats: int
+    first_read: int
+    last_read: int
 
 
 class BoardBuffer:
@@ -171,6 +183,17 @@ class Board:
     def cycles(self) -> int:
         """Clock cycles since reset."""
         return self._library.board_cycles(self._handle())
+
+    def clear_traffic(self) -> None:
+        """Start to count memory traffic anew."""
+        self._library.board_clear_traffic(self._handle())
+
+    @property
+    def traffic(self) -> Traffic:
+        """Memory traffic since the board was made or `clear_traffic` called; cycles are 0 before the first read."""
+        counts = (_U64 * len(Traffic._fields))()
+        self._library.board_traffic(self._handle(), counts)
+        return Traffic(*counts)
 
     def _free(self, buffer: BoardBuffer) -> None:
         offset = buffer.address - DRAM_BASE

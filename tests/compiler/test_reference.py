@@ -7,7 +7,7 @@ from pumice.device.reference import Machine
 from pumice.errors import DeviceError, ImageError
 from pumice.image import parse_header
 from pumice.spec.config import TINY, Z7020
-from pumice.spec.descriptor import COMMAND, LAYER, OP_END, OP_LAYER, OP_TRANSFER, TRANSFER
+from pumice.spec.descriptor import COMMAND, LAYER, OP_END, OP_LAYER, OP_NEXT_PAGE, OP_TRANSFER, TRANSFER
 
 from .graphs import GraphBuilder
 
@@ -29,6 +29,7 @@ def _head(op: int, payload: list[int], after_layers: int = 0, after_transfers: i
 
 def _transfer(**changes: int) -> list[int]:
     fields = {"write": 0, "space": 0, "buffer": 1, "core": 0, "local": 0, "offset": 0, "n_bytes": 64}
+    fields |= {"n_runs": 1, "local_pitch": 0, "pitch": 0}
     return _head(OP_TRANSFER, TRANSFER.pack(**(fields | changes)))
 
 
@@ -51,12 +52,18 @@ def test_transfers_move_bytes():
         ([_end(0, 1)], "waits for 1 completions, but only 0"),
         ([_transfer(n_bytes=72), _end(0, 1)], "leaves its buffer"),
         ([_transfer(local=TINY.activation_bytes - 8), _end(0, 1)], "leaves its buffer"),
-        ([_transfer(local=4), _end(0, 1)], "unaligned"),
-        ([_transfer(n_bytes=0), _end(0, 1)], "unaligned, empty"),
+        ([_transfer(local=4), _end(0, 1)], "differently in words"),
+        ([_transfer(n_bytes=8, n_runs=2, pitch=8, local_pitch=12), _end(0, 1)], "run 1 lies differently"),
+        ([_transfer(n_bytes=8, n_runs=9, pitch=8), _end(0, 1)], "run 8 leaves its buffer"),
+        ([_transfer(n_runs=0), _end(0, 1)], "empty"),
+        ([_transfer(buffer=5), _end(0, 1)], "foreign"),
+        ([_transfer(n_bytes=0), _end(0, 1)], "empty"),
         ([_transfer(space=1, core=1), _end(0, 1)], "cannot reach"),
         ([_transfer(space=1, write=1), _end(0, 1)], "cannot reach"),
         ([_head(OP_LAYER, [0] * 3), _end(1, 0)], "malformed"),
         ([_head(9, [0]), _end()], "malformed"),
+        ([_head(OP_NEXT_PAGE, []), _end()], "without END"),
+        ([*[_transfer()] * 63, _head(OP_LAYER, [0] * LAYER.n_words)], "lies in two pages"),
     ],
 )
 def test_bad_command_list_is_refused(commands, message):

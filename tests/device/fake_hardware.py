@@ -94,7 +94,7 @@ class FakeHardware:
             self._set("fault_detail", 0xABC)
             self._set("progress", 3 | 7 << 16)
         elif command == registers.COMMAND_RUN:
-            memory = {name: self._buffer(name).memory for name in BUFFERS}
+            memory = {name: self._buffer(name).memory for name in BUFFERS if name != "scratch"}
             self.batches.append(n_samples)
             n_bytes = parse_header(memory["image"].tobytes())["input_bytes"] * n_samples
             inputs = memory["input"][:n_bytes].tobytes()

@@ -17,7 +17,9 @@ from pumice.spec.descriptor import (
     LAYER,
     OP_END,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     SPACE_WEIGHTS,
     TRANSFER,
 )
@@ -52,8 +54,11 @@ def random_layer(rng: random.Random, tag: int) -> list[int]:
 def weight_transfer(rng: random.Random) -> list[int]:
     """TRANSFER words of a read from the image to weight memory."""
     local, n_bytes = 8 * rng.randrange(64), 8 * rng.randrange(1, 9)
+    runs = {"n_runs": rng.randrange(1, 4), "local_pitch": 0, "pitch": 0}
+    if runs["n_runs"] > 1:  # else the firmware leaves the registers of the pitches alone
+        runs |= {"local_pitch": rng.getrandbits(32), "pitch": rng.getrandbits(32)}
     return TRANSFER.pack(
-        write=0, space=SPACE_WEIGHTS, buffer=BUFFER_IMAGE, core=0, local=local, offset=0, n_bytes=n_bytes
+        write=0, space=SPACE_WEIGHTS, buffer=BUFFER_IMAGE, core=0, local=local, offset=0, n_bytes=n_bytes, **runs
     )
 
 
@@ -69,13 +74,25 @@ def random_list(rng: random.Random, n_commands: int) -> list[list[int]]:
     return [*commands, end(n[OP_LAYER], n[OP_TRANSFER])]
 
 
+def paged(commands: list[list[int]]) -> list[int]:
+    """Words of a list whose commands do not lie in two pages."""
+    words, page = [], PAGE_BYTES // 4
+    for command_words in commands:
+        room = -len(words) % page
+        if room and room < len(command_words):
+            words += command(OP_NEXT_PAGE, [], 0, 0)
+            words += [0] * (room - COMMAND.n_words)
+        words += command_words
+    return words
+
+
 def image(load: list[int], run: list[int], n_layers: int, **header: int) -> bytes:
     """An image of a header and two command lists; ``header`` replaces fields of its header."""
     values = {
         "magic": IMAGE_MAGIC, "version": IMAGE_VERSION, "config_id": TINY.config_id, "crc": 0,
         "load_offset": HEADER_BYTES, "load_bytes": 4 * len(load), "run_offset": HEADER_BYTES + 4 * len(load),
         "run_bytes": 4 * len(run), "n_bytes": HEADER_BYTES + 4 * len(load + run), "n_layers": n_layers,
-        "input_bytes": INPUT_BYTES, "output_bytes": OUTPUT_BYTES,
+        "input_bytes": INPUT_BYTES, "output_bytes": OUTPUT_BYTES, "scratch_bytes": 0,
     }  # fmt: skip
     return to_bytes(IMAGE_HEADER.pack(**{**values, **header}) + load + run)
 
@@ -164,6 +181,9 @@ class Board:
         assert len(self.queue[name]) < 2, f"{name} submitted to a full queue"
         if name == "dma" and len(self.submits("dma")) == self.bad_transfer:
             self.fault_code, self.fault_address = self.bad_code, 0xDEAD0
-        self.events.append((f"{name} submit", tuple(self.descriptor[name])))
+        words = list(self.descriptor[name])
+        if name == "dma" and TRANSFER.unpack(words)["n_runs"] == 1:
+            words[4:] = [0, 0]  # whatever was in the registers has no meaning
+        self.events.append((f"{name} submit", tuple(words)))
         if name == "engine" or not self.fault_code:
-            self.queue[name].append(list(self.descriptor[name]))
+            self.queue[name].append(words)

@@ -15,7 +15,9 @@ from pumice.spec.descriptor import (
     IMAGE_VERSION,
     LOG_ENTRY_BYTES,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     SKIP_BUT_FIRST,
     SKIP_BUT_LAST,
     SKIP_FIRST,
@@ -47,6 +49,7 @@ from tests.firmware.board import (
     command,
     end,
     image,
+    paged,
     random_layer,
     random_list,
     weight_transfer,
@@ -62,6 +65,11 @@ def address(name: str, reg: str) -> int:
     return BLOCK_BASES[name] + find(name, reg).offset
 
 
+def log_entry(tag: int) -> bytes:
+    """What the model of the engine logs for a layer."""
+    return bytes((37 * tag + i) % 251 + 1 for i in range(LOG_ENTRY_BYTES))
+
+
 class Machine(Board):
     """A board with RAM around the compiled firmware; each read lets DMA and engine progress at random.
 
@@ -75,8 +83,8 @@ class Machine(Board):
         self.buffers[BUFFER_LOG] = bytearray(2 * LOG_BYTES)
         self.hangs: str | None = None  # a block that never completes anything
         self.reads: list[int] = []
-        self.errors: list[BaseException] = []
         self.counts: list[tuple[str, int, int]] = []  # at each submit: block, layers and transfers completed
+        self.errors: list[BaseException] = []
         self.callbacks = READ(self.guard(self.on_read)), WRITE(self.guard(self.on_write))
         library.pumice_fake(*self.callbacks)
         library.pumice_forget()
@@ -130,6 +138,14 @@ class Machine(Board):
                     self.move(TRANSFER.unpack(queue[0]))
                 self.complete(name)
 
+    def complete(self, name: str) -> None:
+        """The running layer leaves its log entry."""
+        if name == "engine":
+            tag = self.queue["engine"][0][0] >> 16
+            at = LOG_OFFSET + tag * LOG_ENTRY_BYTES % LOG_BYTES
+            self.ram[at : at + LOG_ENTRY_BYTES] = log_entry(tag)
+        super().complete(name)
+
     def move(self, t: dict[str, int]) -> None:
         """Move the bytes of a transfer from or to RAM."""
         assert t["local"] % 8 == t["offset"] % 8 == t["n_bytes"] % 8 == 0 < t["n_bytes"]
@@ -182,45 +198,54 @@ def a_list(n_layers: int = 3) -> list[int]:
     return flat([command(OP_TRANSFER, weight_transfer(rng), 0, 0), *layers, end(n_layers, 1)])
 
 
-def check_order(machine: Machine, commands: list[list[int]], n_other: int) -> None:
-    """The commands were submitted in order, each after its counts; ``n_other`` transfers came before them."""
-    submits = [(what, list(words)) for what, words in machine.events if what.endswith("submit")][n_other:]
-    names = {OP_LAYER: "engine", OP_TRANSFER: "dma"}
-    heads = [COMMAND.unpack(words) for words in commands]
-    expected = [
-        (f"{names[head['op']]} submit", words[COMMAND.n_words :])
-        for head, words in zip(heads[:-1], commands[:-1], strict=True)
-    ]
-    assert submits[: len(expected)] == expected
-    counts = machine.counts[n_other : n_other + len(expected)]
-    for head, (name, n_layers, n_transfers) in zip(heads[:-1], counts, strict=True):
-        assert name == names[head["op"]]
-        assert n_layers >= head["after_layers"]
-        assert n_transfers >= head["after_transfers"]
-    assert not machine.queue["engine"]
-    assert not machine.queue["dma"]
+def check_order(machine: Machine, commands: list[list[int]], n_walks: int = 1) -> None:
+    """The list's commands were submitted in order, each after its counts, ``n_walks`` times, and everything completed.
+
+    Transfers with soft-core RAM among them are the firmware's own, and do not count.
+    """
+    total = COMMAND.unpack(commands[-1])
+    in_order = [(walk, words) for walk in range(n_walks) for words in commands[:-1]]
     what = [what for what, _ in machine.events]
-    last_clear = len(what) - 1 - what[::-1].index("dma clear")
-    assert what[last_clear:].count("engine completed") == heads[-1]["after_layers"]
-    assert what[last_clear:].count("dma completed") == heads[-1]["after_transfers"] + (len(submits) - len(expected))
+    events = machine.events[len(what) - what[::-1].index("dma clear") :]
+    expected, running, done = iter(in_order), [], {OP_LAYER: 0, OP_TRANSFER: 0}
+    for what, words in events:
+        op = OP_TRANSFER if what.startswith("dma") else OP_LAYER
+        if what == "engine completed":
+            done[OP_LAYER] += 1
+        elif what == "dma completed":
+            done[OP_TRANSFER] += running.pop(0)
+        elif what.endswith("submit"):
+            is_own = op == OP_TRANSFER and TRANSFER.unpack(words)["space"] == SPACE_CPU_RAM
+            if op == OP_TRANSFER:
+                running.append(not is_own)
+            if not is_own:
+                walk, command_words = next(expected)
+                head = COMMAND.unpack(command_words)
+                assert (head["op"], command_words[COMMAND.n_words :]) == (op, list(words))
+                if op == OP_TRANSFER:
+                    assert done[OP_LAYER] >= walk * total["after_layers"] + head["after_layers"]
+                assert done[OP_TRANSFER] >= walk * total["after_transfers"] + head["after_transfers"]
+    assert list(expected) == running == []
+    assert not machine.queue["engine"]
+    assert done == {OP_LAYER: n_walks * total["after_layers"], OP_TRANSFER: n_walks * total["after_transfers"]}
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_lists(library, seed):
     machine = Machine(library, seed, p_progress=random.Random(seed).choice([0.1, 0.3, 0.9]))
     load, run = (random_list(machine.rng, machine.rng.choice([0, 1, 5, 20])) for _ in range(2))
-    n_layers = sum(len(words) == 14 for words in run)
-    assert machine.load(flat(load), flat(run), n_layers) == ("none", 0)
-    check_order(machine, load, n_other=3)
+    assert machine.load(flat(load), flat(run), 0) == ("none", 0)
+    check_order(machine, load)
     for machine.log_bytes in (0, LOG_BYTES):
         assert machine.serve(COMMAND_RUN) == ("none", 0)
-        check_order(machine, run, n_other=0)
+        check_order(machine, run)
 
 
 def io_transfer(buffer: int, skip: int, after_layers: int, sample: int = 0) -> list[int]:
     write, n_bytes = (1, OUTPUT_BYTES) if buffer == BUFFER_OUTPUT else (0, INPUT_BYTES)
     fields = {"write": write, "space": SPACE_ACTIVATIONS, "buffer": buffer, "core": 0, "n_bytes": n_bytes}
-    words = TRANSFER.pack(**fields, local=8 * buffer, offset=sample * n_bytes)
+    runs = {"n_runs": 1, "local_pitch": 0, "pitch": 0}
+    words = TRANSFER.pack(**fields, **runs, local=8 * buffer, offset=sample * n_bytes)
     return command(OP_TRANSFER, words, after_layers, 0, skip)
 
 
@@ -284,17 +309,32 @@ def test_completed_counters_wrap(library):
             assert not reached((n - ahead - 1) % (1 << 16), n)
 
 
-@pytest.mark.parametrize(("n_layers", "log_bytes", "n_logged"), [(3, 0, 0), (0, 64, 0), (3, 96, 3), (200, 4096, 128)])
-def test_log(library, n_layers, log_bytes, n_logged):
-    machine = Machine(library, seed=1)
-    machine.ram[LOG_OFFSET : LOG_OFFSET + LOG_BYTES] = log = machine.rng.randbytes(LOG_BYTES)
-    machine.log_bytes = log_bytes
-    assert machine.load(end(), end(), n_layers) == ("none", 0)
-    assert machine.serve(COMMAND_RUN) == ("none", 0)
-    n_bytes = n_logged * LOG_ENTRY_BYTES
-    assert machine.buffers[BUFFER_LOG] == log[:n_bytes].ljust(2 * LOG_BYTES, b"\0")
-    transfers = [TRANSFER.unpack(words) for words in machine.submits("dma")]
-    assert [t["n_bytes"] for t in transfers] == ([n_bytes] if n_bytes else [])
+@pytest.mark.parametrize("seed", range(6))
+def test_long_lists_come_in_pages(library, seed):
+    """Lists that do not fit in RAM together; each run fetches its pages again, and the log has every layer."""
+    machine = Machine(library, seed, p_progress=[0.1, 0.3, 0.9][seed % 3])
+    load, run = (random_list(machine.rng, n) for n in machine.rng.choice([(2, 900), (400, 400), (900, 2)]))
+    assert machine.load(paged(load), paged(run), 0) == ("none", 0)
+    check_order(machine, load)
+    for machine.log_bytes, n_samples in ((0, 1), (1, 1), (1, 3)):
+        machine.buffers[BUFFER_LOG] = bytearray(LOG_ENTRY_BYTES * 1000)
+        assert machine.serve(COMMAND_RUN, n_samples - 1) == ("none", 0)
+        check_order(machine, run, n_samples)
+        n_layers = COMMAND.unpack(run[-1])["after_layers"] if machine.log_bytes else 0
+        entries = b"".join(log_entry(tag) for tag in range(n_layers))
+        assert machine.buffers[BUFFER_LOG] == entries.ljust(LOG_ENTRY_BYTES * 1000, b"\0")
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 64, 65, 72, 73, 136, 137, 200, 201])
+def test_log(library, n_layers):
+    machine = Machine(library, seed=n_layers, p_progress=0.5)
+    layers = [command(OP_LAYER, random_layer(machine.rng, tag), 0, 0) for tag in range(n_layers)]
+    machine.buffers[BUFFER_LOG] = bytearray(n_layers * LOG_ENTRY_BYTES)
+    assert machine.load(end(), paged([*layers, end(n_layers)]), n_layers) == ("none", 0)
+    for machine.log_bytes in (0, n_layers * LOG_ENTRY_BYTES):
+        assert machine.serve(COMMAND_RUN) == ("none", 0)
+        logged = b"".join(log_entry(tag) for tag in range(n_layers if machine.log_bytes else 0))
+        assert machine.buffers[BUFFER_LOG] == logged.ljust(n_layers * LOG_ENTRY_BYTES, b"\0")
 
 
 def test_idle_reads_the_mailbox_only(library):
@@ -329,12 +369,13 @@ def test_refused_headers(library, header, fault):
     assert machine.serve(COMMAND_RUN) == ("not_loaded", 0)
 
 
-def test_lists_must_fit_together(library):
+def test_lists_that_fit_together_stay_in_ram(library):
     machine = Machine(library, seed=1)
     room = (RAM_BYTES - COMMANDS_OFFSET) // 4
-    assert machine.load(end() * 2, end() * (room // 2 - 2), 0) == ("none", 0)
-    assert machine.load(end() * 3, end() * (room // 2 - 2), 0) == ("command", 0)
-    assert machine.load(end(), end() * (room // 2 + 1), 0) == ("command", 0)
+    for n_load, n_fetches in ((2, 0), (3, 2)):
+        assert machine.load(end() * n_load, end() * (room // 2 - 2), 0) == ("none", 0)
+        assert machine.serve(COMMAND_RUN) == ("none", 0)
+        assert len(machine.submits("dma")) == n_fetches
 
 
 def test_run_needs_an_image(library):
@@ -351,12 +392,12 @@ LAYER_COMMAND = command(OP_LAYER, random_layer(random.Random(0), 0), 0, 0)
 @pytest.mark.parametrize(
     ("tail", "detail"),
     [
-        ([3 | 2 << 8, 0], 0),  # unknown operation
-        ([OP_LAYER | 13 << 8, *LAYER_COMMAND[1:13], 0], 0),  # wrong length
-        ([OP_TRANSFER | 14 << 8, *LAYER_COMMAND[1:]], 0),
+        ([4 | 2 << 8, 0], 0),  # unknown operation
+        ([OP_LAYER | 15 << 8, *LAYER_COMMAND[1:15], 0], 0),  # wrong length
+        ([OP_TRANSFER | 16 << 8, *LAYER_COMMAND[1:]], 0),
         ([0 | 3 << 8, 0, 0, 0], 0),
         (LAYER_COMMAND[:12], 0),  # leaves the list
-        (LAYER_COMMAND, 14),  # no END
+        (LAYER_COMMAND, 16),  # no END
         (command(OP_TRANSFER, weight_transfer(random.Random(0)), 0, 0)[:4], 0),
     ],
 )
@@ -369,6 +410,24 @@ def test_malformed_lists(library, tail, detail):
         assert machine.serve(COMMAND_RUN) == fault
         assert machine.load(head + tail, end(), 1) == fault
         assert machine.serve(COMMAND_RUN) == ("not_loaded", 0)
+
+
+def test_next_page_is_not_there(library):
+    machine = Machine(library, seed=1)
+    assert machine.load(end(), LAYER_COMMAND + command(OP_NEXT_PAGE, [], 0, 0), 1) == ("none", 0)
+    assert machine.serve(COMMAND_RUN) == ("command", PAGE_BYTES // 4)
+
+
+def test_command_in_two_pages_is_refused(library):
+    """In a list that comes in pages; a list that stays in RAM may have it."""
+    machine = Machine(library, seed=1)
+    transfer = command(OP_TRANSFER, weight_transfer(machine.rng), 0, 0)
+    first = transfer + LAYER_COMMAND * (PAGE_BYTES // 4 // len(LAYER_COMMAND))
+    n_layers = len(first[len(transfer) :]) // len(LAYER_COMMAND)
+    assert machine.load(end(), first + end(n_layers, 1), n_layers) == ("none", 0)
+    assert machine.serve(COMMAND_RUN) == ("none", 0)
+    assert machine.load(end(), first + end(n_layers, 1) + [0] * RAM_BYTES, n_layers) == ("none", 0)
+    assert machine.serve(COMMAND_RUN) == ("command", len(first) - len(LAYER_COMMAND))
 
 
 @pytest.mark.parametrize("code", ["bus", "bounds"])

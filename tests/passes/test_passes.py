@@ -105,7 +105,7 @@ def test_regions_that_live_together_do_not_overlap(seed):
     graph = random_graph(np.random.default_rng(seed))
     operations, tensors, phases, stored = _prepared(graph)
     planes = lay_out(operations, tensors, phases, stored, (graph.input,), Z7020)
-    plan, _ = place(operations, planes, (graph.input,), (graph.output,), 1 << 20)
+    plan = place(operations, planes, (graph.input,), (graph.output,))
     assert all(address % 8 == 0 for address in plan.values())
     for i, operation in enumerate(operations):
         later = [other for reader in operations[i + 1 :] for other in reader.inputs] + [graph.output]

@@ -182,3 +182,18 @@ def test_trace_is_written(tmp_path):
     with Board(library, dram_bytes=1 << 20, trace=tmp_path / "run.vcd") as board:
         board.run(100)
     assert "memory__araddr" in (tmp_path / "run.vcd").read_text()
+
+
+def test_counts_traffic(copier_library):
+    with Board(copier_library, dram_bytes=1 << 20, latency=40) as board:
+        a, b = board.allocate(8 * 17), board.allocate(8 * 17)
+        assert board.traffic == (0, 0, 0, 0)
+        before = board.cycles
+        start(board, a.address, b.address, 17)
+        assert board.wait_interrupt(LIMIT)
+        traffic = board.traffic
+        assert (traffic.read_beats, traffic.write_beats) == (17, 17)
+        assert before + 40 < traffic.first_read < board.cycles
+        assert traffic.last_read - traffic.first_read >= 16
+        board.clear_traffic()
+        assert board.traffic == (0, 0, 0, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 from pumice.device.sim import open_sim
-from pumice.spec.config import CONFIGS
+from pumice.spec.config import CONFIGS, EngineConfig
 
 
 @pytest.fixture(scope="session")
@@ -10,10 +10,10 @@ def boards():
     """Opens a simulated board once for each configuration and set of options: ``boards("TINY", latency=100)``."""
     opened = {}
 
-    def board(name: str, **options):
-        key = (name, *sorted(options.items()))
+    def board(config: str | EngineConfig, **options):
+        key = (config, *sorted(options.items()))
         if key not in opened:
-            opened[key] = open_sim(CONFIGS[name], **options)
+            opened[key] = open_sim(CONFIGS[config] if isinstance(config, str) else config, **options)
         return opened[key]
 
     yield board

@@ -20,8 +20,8 @@ class TileWalker(wiring.Component):
     start : In(1)
         From the next cycle on, earlier tiles are gone.
     layer : In(LAYER_LAYOUT)
-        Front descriptor: ``n_tiles, width, row_stride, phase_stride, n_valid, n_store`` are used. Constant from
-        ``start`` to the last tile.
+        Front descriptor: ``n_tiles, width, row_stride, phase_stride, n_valid, n_store, read_offset`` are used.
+        Constant from ``start`` to the last tile.
     tiles : Out(stream of tile_layout(config))
         ``n_tiles`` tiles.
     """
@@ -117,7 +117,7 @@ class TileWalker(wiring.Component):
                 tiles.valid.eq(0),
                 run_valid.eq(0),
                 tiles_left.eq(layer.n_tiles),
-                position.eq(0),
+                position.eq(layer.read_offset),
                 valid_left.eq(layer.n_valid),
                 store_left.eq(layer.n_store),
                 lane.eq(0),

@@ -19,8 +19,8 @@ class StoreUnit(wiring.Component):
     results : In(stream of row_result_layout(config))
         ``tile.valid`` and ``tile.last`` are not used.
     layer : In(LAYER_LAYOUT)
-        Back descriptor: ``phase_store, row_stride, phase_stride, phase_vectors`` are used; must hold from the cycle
-        before a result arrives until ``busy`` is 0 again.
+        Back descriptor: ``phase_store, row_stride, phase_stride, phase_vectors, read_offset, write_offset`` are used;
+        must hold from the cycle before a result arrives until ``busy`` is 0 again.
     writes : Out(stream of vector_write_layout(config))
         The first one ``latency`` cycles after its result when not stalled.
     busy : Out(1)
@@ -57,9 +57,11 @@ class StoreUnit(wiring.Component):
         # odd rows, two pitches behind those of even rows, or back from there and a row down.
         stride = Signal(lanes, reset_less=True)  # more than a vector is like a vector
         pitches = Signal(bits, reset_less=True)
+        origin = Signal(bits, reset_less=True)  # of linear positions, which start at read_offset, or of phases
         to_odd_row, to_even_row = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
         m.d.sync += [
             stride.eq(Mux(row_stride > n_lanes, n_lanes, row_stride)),
+            origin.eq(self.layer.write_offset - Mux(phases, 0, self.layer.read_offset)),
             pitches.eq(2 * n_lanes * self.layer.phase_vectors + n_lanes),
             to_odd_row.eq(pitches - (row_stride >> 1)),
             to_even_row.eq(self.layer.phase_stride - pitches - (row_stride >> 1)),
@@ -75,7 +77,7 @@ class StoreUnit(wiring.Component):
             m.d.sync += [
                 prepared.eq(self.results.valid),
                 held.eq(result),
-                base.eq(result.out_address + Mux(phases, result.tile.phase_row, result.tile.position)),
+                base.eq(result.out_address + origin + Mux(phases, result.tile.phase_row, result.tile.position)),
                 offset.eq(Mux(phases, (result.tile.x >> 1) + Mux(result.tile.odd_row, pitches, 0), 0)),
                 to_row_end.eq(row_stride - result.tile.x),
             ]

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.descriptor import SPACE_ACTIVATIONS, SPACE_BANKS, SPACE_CPU_RAM, SPACE_WEIGHTS, TRANSFER
+from pumice.spec.descriptor import BUFFERS, SPACE_ACTIVATIONS, SPACE_BANKS, SPACE_CPU_RAM, SPACE_WEIGHTS, TRANSFER
 from pumice.spec.registers import FAULT_CODES
 
 from ..layouts import word_layout
@@ -93,9 +93,10 @@ class BurstIssuer(wiring.Component):
 class Dma(wiring.Component):
     """Runs TRANSFER descriptors, in order, between memory and activations, weights or soft-core RAM.
 
-    ``submit`` puts a transfer into the queue, where it is checked (3 cycles) while the one before it runs. Between two
-    reads the addresses of the second are issued while the first one's data still arrives, and the destination pauses
-    for one cycle; a transfer that follows or is a write starts after everything before it has completed.
+    ``submit`` puts a transfer into the queue, from where its runs go one by one, each checked (3 cycles) while the one
+    before it moves. Between two runs that are read the addresses of the second are issued while the first one's data
+    still arrives, and the destination pauses for one cycle. A transfer that follows or is a write starts after
+    everything before it has completed; the runs of one write follow each other without waiting for answers.
 
     Reads take a word a cycle, as the memory delivers and the destination accepts; any number of bursts may be
     outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles; data may precede its
@@ -104,13 +105,13 @@ class Dma(wiring.Component):
     Faults, after which ``submit`` is ignored until ``clear``:
 
     bounds
-        The transfer leaves its buffer or the chip's memory, has a length of 0, an address or length that is no multiple
-        of 8, a core that does not exist, or writes from weights or from one core's banks. It does not touch the bus;
+        A run leaves its buffer or the chip's memory, has a length of 0, addresses that differ modulo 8, a core or
+        buffer that does not exist, or writes from weights or from one core's banks. It does not touch the bus;
         ``fault_address`` is where it would have begun.
     bus
-        The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written. The
-        running transfer goes on to its end, as AXI demands, but a read delivers neither the failed word nor any later
-        one. Neither it nor the queued transfer counts.
+        The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written; of
+        a write of several runs, the start of its first. The running run goes on to its end, as AXI demands, but a read
+        delivers neither the failed word nor any later one. Neither this transfer nor the queued one counts.
 
     Reset it only while it is not busy: bursts cannot be taken back.
 
@@ -169,7 +170,9 @@ class Dma(wiring.Component):
 
         front = Signal(word_layout(TRANSFER), reset_less=True)  # the queued transfer
         front_address = Signal(MEMORY_WORD_BITS, reset_less=True)
+        front_words = Signal(word_bits, reset_less=True)  # of its run
         front_dropped = Signal()
+        continues = Signal()  # a run of the queued transfer has been taken
         issued = Signal()
         queue_full, take = Signal(), Signal()
 
@@ -183,11 +186,16 @@ class Dma(wiring.Component):
                     "local": word_bits,  # next word on the chip
                     "left": word_bits,  # words not yet through the data channel
                     "address": MEMORY_WORD_BITS,  # next word to arrive, or start of the next burst to be answered
+                    "skipped": 3,  # bytes of the first word in front of the run
+                    "last_bytes": 3,  # of the last word; 0: all
+                    "one_of_several": 1,  # runs
+                    "ends_transfer": 1,
                 }
             ),
             reset_less=True,
         )
         moving = Signal()  # running.left is not 0
+        in_first_word = Signal()
         dropped = Signal()
         to_ask = Signal(word_bits, reset_less=True)  # words of a write not yet asked of their source
         place = Signal(range(BURST_BEATS), reset_less=True)  # of the next write beat, counted from a burst boundary
@@ -195,7 +203,8 @@ class Dma(wiring.Component):
         done, free = Signal(), Signal()
         m.d.comb += [
             done.eq(busy & ~moving & (n_unanswered == 0)),
-            free.eq(~busy | done),
+            # Data of a write's next run may follow before the memory has answered for this one.
+            free.eq(~busy | done | (continues & front.write & ~moving)),
         ]
 
         fault, fault_address = Signal(8), Signal(32, reset_less=True)
@@ -203,23 +212,27 @@ class Dma(wiring.Component):
 
         buffer_end, local_end = Signal(33, reset_less=True), Signal(33, reset_less=True)
         buffer_bytes, local_bytes = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        start_byte = front.offset[:3]
         well_formed, inside = Signal(reset_less=True), Signal(reset_less=True)
         buffer = self.buffers[front.buffer]
         with m.FSM(name="queue") as queue:
             m.d.comb += queue_full.eq(~queue.ongoing("EMPTY"))
             with m.State("EMPTY"), m.If(block.submit_go & (fault == 0)):
-                m.d.sync += [front.eq(block.descriptor), front_dropped.eq(0), issued.eq(0)]
+                m.d.sync += [front.eq(block.descriptor), front_dropped.eq(0), issued.eq(0), continues.eq(0)]
                 m.next = "ADD"
             with m.State("ADD"):
                 m.d.sync += [
                     front_address.eq(buffer.base[3:] + front.offset[3:]),
-                    buffer_bytes.eq(buffer.bytes),
+                    front_words.eq((front.n_bytes + (start_byte + 7)) >> 3),
+                    buffer_bytes.eq(Cat(C(0, 3), buffer.bytes[3:])),  # whole words are read
                     buffer_end.eq(front.offset + front.n_bytes),
                     local_bytes.eq(Array(space_bytes.get(space, 0) for space in range(4))[front.space]),
                     local_end.eq(front.local + front.n_bytes),
                     well_formed.eq(
-                        ((front.local | front.offset | front.n_bytes)[:3] == 0)
+                        (front.local[:3] == start_byte)
                         & (front.n_bytes != 0)
+                        & (front.n_runs != 0)
+                        & (front.buffer < len(BUFFERS))
                         & (front.core < self.config.n_cores)
                         & ~(front.write & ((front.space == SPACE_WEIGHTS) | (front.space == SPACE_BANKS)))
                     ),
@@ -235,17 +248,25 @@ class Dma(wiring.Component):
                     m.d.comb += bounds_fault.eq(1)
                     m.next = "EMPTY"
                 with m.Else():
-                    m.d.comb += issuer.start.eq(~issued & (free | ~(front.write | running.write)))
+                    m.d.comb += issuer.start.eq(~issued & (free | continues | ~(front.write | running.write)))
                     with m.If(issuer.start & issuer.idle):
                         m.d.sync += issued.eq(1)
                     with m.If(free & (issued | issuer.idle)):
                         m.d.comb += take.eq(1)
-                        m.next = "EMPTY"
+                        m.d.sync += [
+                            front.n_runs.eq(front.n_runs - 1),
+                            front.local.eq(front.local + front.local_pitch),
+                            front.offset.eq(front.offset + front.pitch),
+                            issued.eq(0),
+                            continues.eq(1),
+                        ]
+                        m.next = "ADD"
+                        with m.If(front.n_runs == 1):
+                            m.next = "EMPTY"
 
-        n_words = front.n_bytes[3:][:word_bits]
         m.d.comb += [
             issuer.address.eq(front_address),
-            issuer.n_words.eq(n_words),
+            issuer.n_words.eq(front_words),
             issuer.write.eq(front.write),
         ]
         with m.If(done):
@@ -259,10 +280,16 @@ class Dma(wiring.Component):
                 running.space.eq(front.space),
                 running.core.eq(front.core),
                 running.local.eq(front.local[3:]),
-                running.left.eq(n_words),
-                running.address.eq(front_address),
-                to_ask.eq(n_words),
+                running.left.eq(front_words),
+                running.skipped.eq(start_byte),
+                running.last_bytes.eq(start_byte + front.n_bytes),
+                running.one_of_several.eq(continues | (front.n_runs != 1)),
+                running.ends_transfer.eq(front.n_runs == 1),
+                in_first_word.eq(1),
+                to_ask.eq(front_words),
             ]
+            with m.If(~(front.write & continues)):
+                m.d.sync += running.address.eq(front_address)
 
         # Reads: memory -> short queue -> destination.
         axi, engine = self.memory, self.engine
@@ -314,7 +341,13 @@ class Dma(wiring.Component):
             leaving.w_data.eq(Mux(ram_answers, self.ram.read_data, engine.activation_data.payload)),
             axi.wvalid.eq(leaving.r_rdy),
             axi.wdata.eq(leaving.r_data),
-            axi.wstrb.eq(~0),
+            axi.wstrb.eq(
+                Cat(
+                    (~in_first_word | (running.skipped <= i))
+                    & ((running.left != 1) | (running.last_bytes == 0) | (running.last_bytes > i))
+                    for i in range(WORD_BYTES)
+                )
+            ),
             axi.wlast.eq((place == BURST_BEATS - 1) | (running.left == 1)),
             leaving.r_en.eq(axi.wready),
             sent.eq(axi.wvalid & axi.wready),
@@ -331,7 +364,7 @@ class Dma(wiring.Component):
         with m.If(take):
             m.d.sync += place.eq(front_address)
         with m.Elif(sent):
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += [place.eq(place + 1), in_first_word.eq(0)]
 
         with m.If(received | asked):
             m.d.sync += running.local.eq(running.local + 1)
@@ -339,7 +372,7 @@ class Dma(wiring.Component):
             m.d.sync += [running.left.eq(running.left - 1), moving.eq(running.left != 1)]
         with m.If(received):
             m.d.sync += running.address.eq(running.address + 1)
-        with m.If(answered):
+        with m.If(answered & ~running.one_of_several):
             m.d.sync += running.address.eq(Cat(C(0, 4), running.address[4:] + 1))
 
         burst = issuer.bursts.p
@@ -378,7 +411,7 @@ class Dma(wiring.Component):
             ]
         counts = ~dropped & ~bus_fault
         for counter, step in (
-            (self.completed, done & ~dropped),
+            (self.completed, done & ~dropped & running.ends_transfer),
             (self.read_bytes, (received & counts) << 3),
             (self.write_bytes, (sent & counts) << 3),
         ):

@@ -132,9 +132,12 @@ class EngineDriver:
         self._header = None
         self._free_buffers()
         log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
-        sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes)
+        sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes, header["scratch_bytes"])
         for name, n_bytes in zip(BUFFERS, sizes, strict=True):
-            self._allocate(name, n_bytes)
+            if n_bytes:
+                self._allocate(name, n_bytes)
+            else:
+                self._write(f"{name}_bytes", 0)
         self._room = 1
         self._put("image", image.data)
         self._command(registers.COMMAND_LOAD, "loading the image")

@@ -6,7 +6,7 @@ missing wait shows in the results.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from ..spec.descriptor import (
     LAYER,
     OP_END,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     PREAMBLE,
     ROW,
     SKIP_BUT_FIRST,
@@ -39,6 +41,9 @@ from ..spec.formats import FORMATS_BY_CODE, BitReader
 from ..spec.numerics import requantise, wrap_int32
 from ..spec.stripes import decode_byte_slots, decode_pair_slots
 from ..spec.values import VALUE_CODINGS_BY_NUMBER
+
+PAGE_WORDS = PAGE_BYTES // 4
+RUN_FIELDS = (("local", "local_pitch"), ("offset", "pitch"))
 
 
 def run_image(
@@ -94,6 +99,7 @@ class Machine:
         self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
         self.buffers["input"] = bytearray(input_bytes)
         self.buffers["output"] = bytearray(n_samples * header["output_bytes"])
+        self.buffers["scratch"] = bytearray(self.rng.bytes(header["scratch_bytes"]))
         self.sample_bytes = {BUFFER_INPUT: header["input_bytes"], BUFFER_OUTPUT: header["output_bytes"]}
         for part, n_walks in (("load", 1), ("run", n_samples)):
             offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
@@ -121,6 +127,12 @@ class Machine:
                 raise DeviceError("a command list ends without END")
             command = COMMAND.unpack(words[place:])
             payload = words[place + COMMAND.n_words : place + command["n_words"]]
+            page = place // PAGE_WORDS
+            if command["op"] == OP_NEXT_PAGE:
+                place = (page + 1) * PAGE_WORDS
+                continue
+            if (place + command["n_words"] - 1) // PAGE_WORDS != page:
+                raise DeviceError(f"the command at word {place} of a list lies in two pages")
             expected = {OP_END: 0, OP_LAYER: LAYER.n_words, OP_TRANSFER: TRANSFER.n_words}
             if expected.get(command["op"]) != len(payload) or len(payload) != command["n_words"] - COMMAND.n_words:
                 raise DeviceError(f"malformed command at word {place} of a list: {command}")
@@ -148,10 +160,9 @@ class Machine:
             raise DeviceError("commands follow END")
 
     def _transfer(self, transfer: dict[str, int]) -> None:
-        local, offset, n_bytes = transfer["local"], transfer["offset"], transfer["n_bytes"]
-        if local % 8 or offset % 8 or n_bytes % 8 or not n_bytes or transfer["buffer"] == BUFFER_LOG:
-            raise DeviceError(f"unaligned, empty or foreign transfer: {transfer}")
-        buffer = self.buffers[BUFFERS[transfer["buffer"]]]
+        if transfer["buffer"] in (BUFFER_LOG, *range(len(BUFFERS), 8)):
+            raise DeviceError(f"transfer of a foreign buffer: {transfer}")
+        buffer = np.frombuffer(self.buffers[BUFFERS[transfer["buffer"]]], np.uint8)
         if transfer["space"] == SPACE_ACTIVATIONS:
             memory = self.banks.view(np.uint8)
         elif transfer["space"] == SPACE_BANKS and not transfer["write"] and transfer["core"] < self.config.n_cores:
@@ -160,14 +171,11 @@ class Machine:
             memory = self.weights[transfer["core"] : transfer["core"] + 1].view(np.uint8)
         else:
             raise DeviceError(f"transfer of a place that it cannot reach: {transfer}")
-        if offset + n_bytes > len(buffer) or local + n_bytes > memory.shape[1]:
-            raise DeviceError(
-                f"transfer leaves its buffer of {len(buffer)} or memory of {memory.shape[1]} bytes: {transfer}"
-            )
-        if transfer["write"]:
-            buffer[offset : offset + n_bytes] = memory[0, local : local + n_bytes].tobytes()
-        else:
-            memory[:, local : local + n_bytes] = np.frombuffer(buffer, np.uint8, n_bytes, offset)
+        for here, there in runs(transfer, memory.shape[1], len(buffer)):
+            if transfer["write"]:
+                buffer[there] = memory[0, here]
+            else:
+                memory[:, here] = buffer[there]
 
     def _layer(self, layer: dict[str, int]) -> None:
         for j in range(layer["n_gaps"]):
@@ -193,7 +201,7 @@ class Machine:
             tap, channel = np.divmod(positions, layer["n_channels"])
             offsets = taps[tap] + channel * layer["channel_pitch"]
         lanes = np.arange(layer["n_tiles"] * self.config.n_lanes)
-        values = self._load(row["row_base"] + offsets[:, None] + lanes)
+        values = self._load(row["row_base"] + layer["read_offset"] + offsets[:, None] + lanes)
         if len(values) == 0:
             total = np.zeros(len(lanes), np.int64)
         elif layer["max"]:
@@ -214,7 +222,7 @@ class Machine:
             pitch = self.config.n_lanes * layer["phase_vectors"] + self.config.n_lanes // 2
             place = phase * pitch + (y >> 1) * layer["phase_stride"] + (x >> 1)
         written = lanes < layer["n_store"]
-        self._store(row["out_address"] + place[written], results[written])
+        self._store(row["out_address"] + layer["write_offset"] + place[written], results[written])
 
     def _striped(self, layer: dict[str, int], core: int, entry: dict[str, int]) -> None:
         """A core's rows of a striped layer."""
@@ -253,6 +261,24 @@ class Machine:
 
     def _store(self, addresses: np.ndarray, values: np.ndarray | int) -> None:
         self.banks[:, addresses & (self.config.activation_bytes - 1)] = values
+
+
+def runs(transfer: dict[str, int], memory_bytes: int, buffer_bytes: int) -> Iterator[tuple[slice, slice]]:
+    """Bytes on the chip and of the buffer that each run moves: a read moves whole words."""
+    n_bytes = transfer["n_bytes"]
+    if not n_bytes or not transfer["n_runs"]:
+        raise DeviceError(f"empty transfer: {transfer}")
+    for run in range(transfer["n_runs"]):
+        local, offset = (transfer[start] + run * transfer[pitch] for start, pitch in RUN_FIELDS)
+        if (local - offset) % 8:
+            raise DeviceError(f"run {run} lies differently in words of memory and chip: {transfer}")
+        if offset + n_bytes > buffer_bytes // 8 * 8 or local + n_bytes > memory_bytes:
+            raise DeviceError(
+                f"run {run} leaves its buffer of {buffer_bytes} or memory of {memory_bytes} bytes: {transfer}"
+            )
+        before, after = (0, 0) if transfer["write"] else (local % 8, -(local + n_bytes) % 8)
+        here, there = (slice(start - before, start + n_bytes + after) for start in (local, offset))
+        yield here, there
 
 
 class _Queue:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..device.driver import EngineRun
-from ..device.reference import Machine
+from ..device.reference import Machine, runs
 from ..errors import DeviceError
 from ..image import HEADER_BYTES, Image
 from ..spec.config import EngineConfig
-from ..spec.descriptor import PREAMBLE, SPACE_ACTIVATIONS
+from ..spec.descriptor import BUFFERS, PREAMBLE, SPACE_ACTIVATIONS
 
 WORD_BYTES = 8  # of weight memory and of the DMA
 CONTROL = "transfers and control"
@@ -91,7 +91,7 @@ def network_activity(image: Image, config: EngineConfig, data: bytes, run: Engin
     DeviceError
         The device's counters contradict the image.
     """
-    metadata, header = image.metadata, image.header
+    metadata = image.metadata
     counter = _Counter(config, metadata["input"]["zero_point"])
     counter.execute(image.data, data)
     if bytes(counter.buffers["output"]) != run.output:
@@ -120,8 +120,8 @@ def network_activity(image: Image, config: EngineConfig, data: bytes, run: Engin
     in_layers = Activity.total(parts.values())
     rest = run.cycles - in_layers.cycles
     parts[CONTROL] = Activity(
-        bank_read_bytes=header["output_bytes"] // WORD_BYTES * config.n_lanes,  # a whole vector for each word
-        bank_write_bytes=header["input_bytes"] * config.n_cores,
+        bank_read_bytes=counter.n_words_stored * config.n_lanes,  # a whole vector for each word
+        bank_write_bytes=counter.n_words_loaded * WORD_BYTES * config.n_cores,
         dram_bytes=run.read_bytes + run.write_bytes - in_layers.dram_bytes,
         soft_core_cycles=rest,
         cycles=rest,
@@ -141,20 +141,34 @@ def load_activity(image: Image, config: EngineConfig) -> Activity:
 class _Counter(Machine):
     """Runs an image and counts, for each entry of its log, the events whose source is the image.
 
-    ``at_zero`` says of each byte of activation memory whether it holds its tensor's zero point.
+    ``at_zero`` says of each byte of activation memory whether it holds its tensor's zero point, as does
+    ``buffers_at_zero`` of the buffers; ``n_words_loaded`` and ``n_words_stored`` are activations between the two.
     """
 
     def __init__(self, config: EngineConfig, input_zero_point: int):
         super().__init__(config, np.random.default_rng(0))
         self.at_zero = np.zeros(config.activation_bytes, bool)
         self.counts: list[dict[str, int]] = []
+        self.buffers_at_zero: dict[int, np.ndarray] = {}
+        self.n_words_loaded = self.n_words_stored = 0
         self._input_zero_point = input_zero_point
 
     def _transfer(self, transfer: dict[str, int]) -> None:
         super()._transfer(transfer)
-        if transfer["space"] == SPACE_ACTIVATIONS and not transfer["write"]:
-            place = slice(transfer["local"], transfer["local"] + transfer["n_bytes"])
-            self.at_zero[place] = self.activations[place] == self._input_zero_point
+        if transfer["space"] != SPACE_ACTIVATIONS:
+            return
+        buffer = self.buffers[BUFFERS[transfer["buffer"]]]
+        if transfer["buffer"] not in self.buffers_at_zero:
+            self.buffers_at_zero[transfer["buffer"]] = np.frombuffer(buffer, np.int8) == self._input_zero_point
+        at_zero = self.buffers_at_zero[transfer["buffer"]]
+        for here, there in runs(transfer, len(self.at_zero), len(buffer)):
+            n_words = -(-here.stop // WORD_BYTES) - here.start // WORD_BYTES
+            if transfer["write"]:
+                at_zero[there] = self.at_zero[here]
+                self.n_words_stored += n_words
+            else:
+                self.at_zero[here] = at_zero[there]
+                self.n_words_loaded += n_words
 
     def _layer(self, layer: dict[str, int]) -> None:
         self._zero_point = layer["zero_point"]

@@ -26,6 +26,15 @@ WRITE_CYCLES = 7
 OVERLAP_CYCLES = 38
 """Of `DRAIN_CYCLES`, how many the next layer uses to fetch."""
 
+BAND_CYCLES = 80
+"""What a band takes beyond its steps."""
+MEMORY_WORDS_PER_CYCLE = 0.9
+"""What the memory delivers and takes; with `MEMORY_LATENCY` that of the simulated board."""
+MEMORY_LATENCY = 40
+RUN_CYCLES = 6
+"""Between runs of a transfer."""
+SHORT_RUN_CYCLES = 26
+"""A run takes at least these: two of a transfer are under way at a time."""
 
 HEADER_CYCLES = 2
 """To fetch a row's header: the least that a row of a striped layer takes."""
@@ -35,10 +44,29 @@ FIRST_STRIPED_CYCLES = 10
 """More in a run's first layer: the preamble."""
 
 
-def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig, *, is_first: bool) -> int:
-    """Cycles from the previous layer's completion (or the first layer's start) to this one's, with weights in place.
+def transfer_cycles(n_runs: int, n_bytes: int) -> int:
+    """Cycles of a transfer of ``n_runs`` runs of ``n_bytes`` bytes of any alignment."""
+    run = (n_bytes // 8 + 1) / MEMORY_WORDS_PER_CYCLE + RUN_CYCLES
+    return round(n_runs * max(run, SHORT_RUN_CYCLES) + MEMORY_LATENCY)
+
+
+def predict_cycles(
+    layer_pass: "LayerPass", phases: tuple[int, int], n_store: int, n_gap_writes: int, config: EngineConfig, *, is_first
+) -> int:
+    """Cycles from the previous layer's completion (or the first layer's start) to this one's, all it reads in place.
 
     Cores issue, results and gaps share the write bus: the longer of the two counts.
+
+    Parameters
+    ----------
+    phases : tuple of int
+        Of the output.
+    n_store : int
+        Flattened positions that each row of the row table writes.
+    n_gap_writes : int
+        Vectors that the gap filler writes.
+    is_first : bool
+        No layer runs before it.
     """
     operation = layer_pass.layer.operation
     if layer_pass.slots:
@@ -50,12 +78,11 @@ def predict_cycles(layer_pass: "LayerPass", output: Planes, config: EngineConfig
         tree = config.n_lanes.bit_length() - 1
         last = STRIPED_CYCLES + tree + 2 * -(-tree // 2) + config.n_cores - 1
         return reads + last + FIRST_STRIPED_CYCLES * is_first
-    n_tiles = count_tiles(operation, output, config)
+    n_tiles = count_tiles(n_store, config)
     issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
     n_rows = sum(len(rows) for rows in layer_pass.cores)
-    n_gaps = (1 + len(output.channels) * output.n_phases) * (layer_pass.part == 0)
-    gaps = n_gaps * -(-output.gap_bytes // config.n_lanes) + WRITE_CYCLES  # while no result is there yet
-    write = n_rows * writes_of_row(operation, output, config) + max(gaps, MIN_ROW_CYCLES + DRAIN_CYCLES)
+    gaps = n_gap_writes + WRITE_CYCLES  # while no result is there yet
+    write = n_rows * writes_of_row(operation, phases, n_store, config) + max(gaps, MIN_ROW_CYCLES + DRAIN_CYCLES)
     fetch = FETCH_CYCLES + layer_pass.layer.n_table_words
     start = fetch if is_first else max(0, fetch - OVERLAP_CYCLES)
     # Units add up 8 lanes each, and a tree their sums.
@@ -93,19 +120,19 @@ def n_stored(operation: Operation, output: Planes) -> int:
     return -(-output.shape[0] // output.phases[0]) * output.phases[0] * operation.row_stride
 
 
-def count_tiles(operation: Operation, output: Planes, config: EngineConfig) -> int:
-    """Tiles of ``n_lanes`` that cover the positions that are written."""
-    return -(-n_stored(operation, output) // config.n_lanes)
+def count_tiles(n_store: int, config: EngineConfig) -> int:
+    """Tiles of ``n_lanes`` that cover ``n_store`` positions."""
+    return -(-n_store // config.n_lanes)
 
 
-def writes_of_row(operation: Operation, output: Planes, config: EngineConfig) -> int:
+def writes_of_row(operation: Operation, phases: tuple[int, int], n_store: int, config: EngineConfig) -> int:
     """Writes of a row's results in all tiles: with phase store one for each run of lanes in a row of the plane, and one
     for the last lane of a whole vector from an odd column.
     """
-    first = np.arange(0, n_stored(operation, output), config.n_lanes)
-    if output.phases == (1, 1):
+    first = np.arange(0, n_store, config.n_lanes)
+    if phases == (1, 1):
         return len(first)
-    last = np.minimum(first + config.n_lanes, n_stored(operation, output)) - 1
+    last = np.minimum(first + config.n_lanes, n_store) - 1
     n_runs = last // operation.row_stride - first // operation.row_stride + 1
     is_cut = (n_runs == 1) & (last - first == config.n_lanes - 1) & (first % operation.row_stride % 2 == 1)
     return int((n_runs + is_cut).sum())

@@ -12,7 +12,7 @@ from ..spec.coding import CodingRequest, write_row
 from ..spec.config import WEIGHT_WORD_BITS
 from ..spec.formats import FORMATS, BitWriter, Steps, WeightFormat
 from ..spec.values import VALUE_CODINGS, ValueCoding, count_values
-from .cycles import FETCH_CYCLES, MIN_ROW_CYCLES, OVERLAP_CYCLES, count_tiles
+from .cycles import FETCH_CYCLES, MIN_ROW_CYCLES, OVERLAP_CYCLES, count_tiles, n_stored
 from .deal import deal
 from .operation import Operation
 from .plan import Plan
@@ -158,7 +158,7 @@ def _choices(
 ) -> Iterator[_Choice]:
     """Every way to write a layer that ``request`` allows."""
     config, output = plan.config, plan.planes[operation.output]
-    n_tiles, n_repeats = count_tiles(operation, output, config), len(_starts(operation, output))
+    n_tiles, n_repeats = count_tiles(n_stored(operation, output), config), len(_starts(operation, output))
     addressings = [(False, n_channels)]
     if n_taps * n_channels <= config.max_taps:
         addressings.append((True, n_taps * n_channels))
@@ -193,15 +193,16 @@ def _formats(rows: np.ndarray, run: int, request: CodingRequest | None) -> list[
 
 
 def _encode_as(operation: Operation, choice: _Choice, n_channels: int, plan: Plan) -> EncodedLayer:
-    bases = [plan.addresses[name] for name in operation.inputs]
-    sources = [plan.planes[name] for name in operation.inputs]
+    views = plan.sources(operation)
+    bases, sources = [address for address, _ in views], [planes for _, planes in views]
     taps = [bases[tap.source] - bases[0] + sources[tap.source].tap_offset(tap.dy, tap.dx) for tap in operation.taps]
     channel_pitch = sources[0].channel_pitch if sources else 0
     if choice.flat:
         taps = [tap + c * channel_pitch for tap in taps for c in range(n_channels)]
     bias = operation.folded_bias([source.zero_point for source in sources])
-    out_base, output = plan.addresses[operation.output], plan.planes[operation.output]
+    out_base, output = plan.target(operation)
     sy, sx = operation.stride
+    memory_bytes = plan.config.activation_bytes  # addresses wrap there
 
     def encoded_row(m: int, y: int, x: int) -> EncodedRow:
         streams = BitWriter(), BitWriter()
@@ -213,7 +214,7 @@ def _encode_as(operation: Operation, choice: _Choice, n_channels: int, plan: Pla
             bias=int(bias[m]),
             multiplier=int(operation.multiplier[m]),
             shift=int(operation.shift[m]),
-            row_base=row_base + sources[0].tap_offset(y * sy, x * sx) if sources else 0,
+            row_base=(row_base + sources[0].tap_offset(y * sy, x * sx)) % memory_bytes if sources else 0,
             out_address=out_address + output.tap_offset(y, x),
             n_steps=len(choice.steps[m].advance),
             indices=indices,

@@ -1,8 +1,7 @@
 """Addresses of tensors in activation memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from ..errors import CompileError
 from ..planes import Planes
 from .operation import Operation
 
@@ -12,40 +11,51 @@ _Lives = dict[str, list[tuple[int, int]]]
 
 def place(
     operations: list[Operation],
-    planes: dict[str, Planes],
-    network_inputs: tuple[str, ...],
-    network_outputs: tuple[str, ...],
-    available: int,
-) -> tuple[dict[str, int], int | None]:
-    """Byte address, a multiple of 8, of each tensor's region, and when the next sample's inputs may arrive.
+    planes: Mapping[str, Planes],
+    network_inputs: Sequence[str],
+    network_outputs: Sequence[str],
+    *,
+    names: Collection[str] | None = None,
+) -> dict[str, int]:
+    """Byte address, a multiple of 8, of each tensor's region.
 
     Regions of tensors that live at the same time, from the operation that makes one to the last that reads it, do not
     overlap. First fit, in several orders; the order that takes least counts.
 
-    The second value is the number of operations after which the next inputs may arrive, while the others run: the
-    fewest for which memory suffices. Outputs then share their regions with no other tensor until the next sample's
-    first operation has completed. None: there is no such number; the next sample has to wait for the end of this one.
-
-    Raises
-    ------
-    CompileError
-        No order fits in ``available`` bytes.
+    Parameters
+    ----------
+    names : collection of str, optional
+        Tensors to place; default: all.
     """
-    lives = _lives(operations, network_inputs, network_outputs)
+    lives = lifetimes(operations, network_inputs, network_outputs)
+    return _best_fit({name: [life] for name, life in lives.items() if names is None or name in names}, planes)
+
+
+def place_overlapped(
+    operations: list[Operation],
+    planes: Mapping[str, Planes],
+    network_inputs: Sequence[str],
+    network_outputs: Sequence[str],
+    available: int,
+) -> tuple[dict[str, int], int] | None:
+    """As `place`, of all tensors, so that the next sample's inputs may arrive while this one's operations run.
+
+    The second value is the number of operations after which they may: the fewest for which ``available`` bytes suffice.
+    Outputs then share their regions with no other tensor until the next sample's first operation has completed. None:
+    there is no such number; the next sample has to wait for the end of this one.
+    """
+    lives = lifetimes(operations, network_inputs, network_outputs)
     end = len(operations)
-    for arrival in range(1 + max(lives[name][0][1] for name in network_inputs), end):
-        overlapped = dict(lives)
+    for arrival in range(1 + max(lives[name][1] for name in network_inputs), end):
+        overlapped = {name: [life] for name, life in lives.items()}
         for name in network_inputs:
-            overlapped[name] = [*lives[name], (arrival, end)]
+            overlapped[name].append((arrival, end))
         for name in network_outputs:
-            overlapped[name] = [(-1, 0), *lives[name]]
+            overlapped[name].insert(0, (-1, 0))
         plan = _best_fit(overlapped, planes)
         if peak_bytes(plan, planes) <= available:
             return plan, arrival
-    plan = _best_fit(lives, planes)
-    if peak_bytes(plan, planes) > available:
-        raise CompileError(_explain(operations, lives, planes, peak_bytes(plan, planes), available))
-    return plan, None
+    return None
 
 
 def _best_fit(lives: _Lives, planes: Mapping[str, Planes]) -> dict[str, int]:
@@ -56,16 +66,18 @@ def _best_fit(lives: _Lives, planes: Mapping[str, Planes]) -> dict[str, int]:
         sorted(lives, key=lambda name: (lives[name][-1][0] - lives[name][-1][1], -planes[name].n_bytes)),
         sorted(lives, key=lambda name: -lives[name][-1][1]),
     )
-    plans = [_first_fit(order, lives, planes) for order in orders]
-    return min(plans, key=lambda plan: peak_bytes(plan, planes))
+    return min((_first_fit(order, lives, planes) for order in orders), key=lambda plan: peak_bytes(plan, planes))
 
 
 def peak_bytes(plan: Mapping[str, int], planes: Mapping[str, Planes]) -> int:
     """End of the highest region."""
-    return max(address + planes[name].n_bytes for name, address in plan.items())
+    return max((address + planes[name].n_bytes for name, address in plan.items()), default=0)
 
 
-def _lives(operations, network_inputs, network_outputs) -> _Lives:
+def lifetimes(
+    operations: list[Operation], network_inputs: Sequence[str], network_outputs: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """First and last operation that needs each tensor's region."""
     lives: dict[str, tuple[int, int]] = {name: (-1, 0) for name in network_inputs}
     for i, operation in enumerate(operations):
         for name in operation.inputs:
@@ -73,7 +85,7 @@ def _lives(operations, network_inputs, network_outputs) -> _Lives:
         lives[operation.output] = (i, i)
     for name in network_outputs:
         lives[name] = (lives[name][0], len(operations))
-    return {name: [life] for name, life in lives.items()}
+    return lives
 
 
 def _first_fit(order, lives, planes) -> dict[str, int]:
@@ -93,15 +105,3 @@ def _first_fit(order, lives, planes) -> dict[str, int]:
 
 def _meet(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> bool:
     return any(first <= end and start <= last for first, last in spans for start, end in others)
-
-
-def _explain(operations, lives, planes, needed, available) -> str:
-    def live_at(i: int) -> list[str]:
-        return [name for name, spans in lives.items() if _meet(spans, [(i, i)])]
-
-    worst = max(range(len(operations)), key=lambda i: sum(planes[name].n_bytes for name in live_at(i)))
-    tensors = ", ".join(f"{name} ({planes[name].n_bytes} bytes)" for name in live_at(worst))
-    return (
-        f"activations need {needed} bytes but the engine has {available}; layer {operations[worst].name} needs most, "
-        f"while these tensors live: {tensors}. Use a smaller input, fewer channels, or a configuration with more memory"
-    )

@@ -11,14 +11,18 @@ from ..spec.descriptor import (
     BUFFER_IMAGE,
     BUFFER_INPUT,
     BUFFER_OUTPUT,
+    BUFFER_SCRATCH,
     COMMAND,
     IMAGE_HEADER,
     IMAGE_MAGIC,
     IMAGE_VERSION,
     LAYER,
+    LOG_ENTRY_BYTES,
     OP_END,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     SKIP_BUT_FIRST,
     SKIP_BUT_LAST,
     SKIP_FIRST,
@@ -28,21 +32,16 @@ from ..spec.descriptor import (
     SPACE_WEIGHTS,
     TRANSFER,
 )
-from ..spec.registers import COMMANDS_OFFSET
-from .cycles import count_tiles, n_stored
+from ..spec.registers import LOG_BYTES
+from .jobs import Copy, Job, Region
 from .plan import Plan
-from .stripes import StripedLayer
 from .weights import WORD_BYTES, LayerPass
 
 HEADER_BYTES = IMAGE_HEADER.n_words * 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """An image's bytes, and where a debug image puts tensors in the output buffer."""
-
-    data: bytes
-    debug_offsets: dict[str, int]
+PAGE_WORDS = PAGE_BYTES // 4
+LOG_COPY_LAYERS = LOG_BYTES // LOG_ENTRY_BYTES // 2
+MAX_COUNT = (1 << 15) - 1
+"""Of layers and transfers in a list, those that fetch it and copy the log included: half of what counters count."""
 
 
 class _CommandList:
@@ -53,28 +52,43 @@ class _CommandList:
         self.n_layers = self.n_transfers = 0
         self._n_skippable = 0  # transfers up to the last skippable one
 
-    def layer(self, descriptor: dict[str, int], name: str, *, after_transfers: int) -> None:
+    def layer(self, descriptor: dict[str, int], name: str, *, after_transfers: int) -> int:
+        """Run a layer after so many transfers or, because of skippable ones, more; returns how many, 0: after any."""
         try:
             words = LAYER.pack(**descriptor)
         except ValueError as error:
             raise CompileError(f"layer {name} is too large for the engine: {error}") from error
-        self._put(OP_LAYER, words, 0, after_transfers and max(after_transfers, self._n_skippable))
+        after_transfers = after_transfers and max(after_transfers, self._n_skippable)
+        self._put(OP_LAYER, words, 0, after_transfers)
         self.n_layers += 1
+        return after_transfers
 
     def transfer(self, *, after_layers: int = 0, core: int = 0, write: int = 0, skip: int = 0, **fields: int) -> None:
-        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **fields), after_layers, 0, skip)
+        runs = {"n_runs": 1, "local_pitch": 0, "pitch": 0}
+        self._put(OP_TRANSFER, TRANSFER.pack(write=write, core=core, **(runs | fields)), after_layers, 0, skip)
         self.n_transfers += 1
         if skip:
             self._n_skippable = self.n_transfers
 
     def end(self) -> bytes:
-        """Close the list and return its bytes."""
+        """Close the list and return its bytes. CompileError: more commands than the engine can count."""
+        n_own = len(self._words) // PAGE_WORDS + 1 + self.n_layers // LOG_COPY_LAYERS  # the firmware's own transfers
+        if self.n_layers > MAX_COUNT or self.n_transfers + n_own > MAX_COUNT:
+            raise CompileError(
+                f"the network takes {self.n_layers} passes and {self.n_transfers} transfers, where up to {MAX_COUNT} "
+                "can be counted: use a smaller network, or a configuration with more weight_depth or bank_depth"
+            )
         self._put(OP_END, [], self.n_layers, self.n_transfers)
         return np.array(self._words, "<u4").tobytes()
 
     def _put(self, op: int, payload: list[int], after_layers: int, after_transfers: int, skip: int = 0) -> None:
+        n_words = COMMAND.n_words + len(payload)
+        room = -len(self._words) % PAGE_WORDS
+        if 0 < room < n_words:
+            rest = COMMAND.pack(op=OP_NEXT_PAGE, n_words=COMMAND.n_words, skip=0, after_layers=0, after_transfers=0)
+            self._words += rest + [0] * (room - len(rest))
         counts = {"after_layers": after_layers, "after_transfers": after_transfers}
-        self._words += COMMAND.pack(op=op, n_words=COMMAND.n_words + len(payload), skip=skip, **counts) + payload
+        self._words += COMMAND.pack(op=op, n_words=n_words, skip=skip, **counts) + payload
 
 
 class _Segments:
@@ -89,13 +103,13 @@ class _Segments:
         return HEADER_BYTES + len(self.data) - len(data)
 
 
-def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debug: bool = False) -> Program:
+def schedule(passes: list[LayerPass], jobs: list[Job], n_resident_words: int, plan: Plan, *, debug: bool) -> bytes:
     """The image: header, segments, load list, run list.
 
     Parameters
     ----------
     debug : bool
-        Copy each layer's output to the output buffer, behind the network's outputs.
+        Copy each layer's output to its home in the output buffer; those in memory are there already.
 
     Raises
     ------
@@ -104,13 +118,7 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
     """
     segments = _Segments()
     load = _load_list(segments, passes, n_resident_words, plan.config)
-    run, output_bytes, debug_offsets = _run_list(segments, passes, plan, debug)
-    room = plan.config.cpu_ram_bytes - COMMANDS_OFFSET
-    if len(load) + len(run) > room:
-        raise CompileError(
-            f"the command lists of {len(passes)} layer passes take {len(load) + len(run)} bytes but the soft core has "
-            f"room for {room}: use a configuration with more cpu_ram_bytes or weight_depth"
-        )
+    run = _run_list(segments, jobs, plan, debug=debug)
     load_offset = segments.put(load)
     run_offset = segments.put(run)
     body = bytes(segments.data)
@@ -124,11 +132,17 @@ def schedule(passes: list[LayerPass], n_resident_words: int, plan: Plan, *, debu
         load_bytes=len(load),
         run_offset=run_offset,
         run_bytes=len(run),
-        n_layers=len(passes),
-        input_bytes=_region_bytes(plan, plan.network_inputs),
-        output_bytes=output_bytes,
+        n_layers=len(jobs),
+        input_bytes=_end_of(BUFFER_INPUT, plan),
+        output_bytes=_end_of(BUFFER_OUTPUT, plan),
+        scratch_bytes=_end_of(BUFFER_SCRATCH, plan),
     )
-    return Program(data=np.array(header, "<u4").tobytes() + body, debug_offsets=debug_offsets)
+    return np.array(header, "<u4").tobytes() + body
+
+
+def _end_of(buffer: int, plan: Plan) -> int:
+    homes = ((name, offset) for name, (home, offset) in plan.homes.items() if home == buffer)
+    return max((offset + plan.planes[name].n_bytes for name, offset in homes), default=0)
 
 
 def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: int, config: EngineConfig) -> bytes:
@@ -158,154 +172,167 @@ def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: i
     return commands.end()
 
 
-def _run_list(
-    segments: _Segments, passes: list[LayerPass], plan: Plan, debug: bool
-) -> tuple[bytes, int, dict[str, int]]:
-    """Run list, bytes of the output buffer, and offsets in it of the tensors of a debug image."""
+def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) -> bytes:
+    """Run list. Commands stand in it so that the soft core, which waits in front of each, keeps engine and DMA busy."""
     commands = _CommandList()
-    output_bytes, debug_offsets = _region_bytes(plan, plan.network_outputs), {}
+    order = _Order(commands)
     # Overlapped: inputs arrive during the sample before, outputs leave during the sample behind.
-    arrival = None if debug else _first_pass(passes, plan)
+    arrival = None if debug else _first_job(jobs, plan)
 
-    def read_in(after_layers: int, skip: int) -> None:
-        offset = 0
+    def read_in(skip: int) -> None:
         for name in plan.network_inputs:
-            commands.transfer(
-                after_layers=after_layers,
-                skip=skip,
-                space=SPACE_ACTIVATIONS,
-                buffer=BUFFER_INPUT,
-                local=plan.addresses[name],
-                offset=offset,
-                n_bytes=plan.planes[name].n_bytes,
-            )
-            offset += plan.planes[name].n_bytes
+            if name in plan.addresses:
+                order.transfer(_whole(name, 0, plan), skip)
 
-    def read_out(name: str, offset: int, after_layers: int, skip: int = 0) -> None:
-        commands.transfer(
-            after_layers=after_layers,
-            skip=skip,
-            write=1,
-            space=SPACE_ACTIVATIONS,
-            buffer=BUFFER_OUTPUT,
-            local=plan.addresses[name],
-            offset=offset,
-            n_bytes=plan.planes[name].n_bytes,
-        )
-
-    def read_all_out(after_layers: int, skip: int) -> None:
-        offset = 0
+    def read_out(skip: int) -> None:
         for name in plan.network_outputs:
-            read_out(name, offset, after_layers, skip)
-            offset += plan.planes[name].n_bytes
+            if name in plan.addresses:
+                order.transfer(_whole(name, 1, plan), skip)
 
-    read_in(0, 0 if arrival is None else SKIP_BUT_FIRST)
-    needed_transfers = {0: commands.n_transfers}  # the first layer needs the inputs
-    arrivals = _arrivals([i for i, p in enumerate(passes) if p.streamed])
-    for i, layer_pass in enumerate(passes):
-        for streamed, after_layers in arrivals.get(i, ()):
-            for core, segment in enumerate(passes[streamed].segments):
-                commands.transfer(
-                    after_layers=after_layers,
-                    space=SPACE_WEIGHTS,
-                    buffer=BUFFER_IMAGE,
-                    core=core,
-                    local=passes[streamed].address * WORD_BYTES,
-                    offset=segments.put(segment),
-                    n_bytes=len(segment),
-                )
-            needed_transfers[streamed] = commands.n_transfers
-        # While debugging, a layer waits for every read-out before it: it may overwrite what they read.
-        needed = commands.n_transfers if debug else needed_transfers.get(i, 0)
-        commands.layer(_descriptor(i, layer_pass, plan), layer_pass.layer.operation.name, after_transfers=needed)
+    read_in(0 if arrival is None else SKIP_BUT_FIRST)
+    pending: list[Copy] = []  # stores of the job submitted last
+    loaded = -1  # the last job whose loads are in the list
+
+    def load(job: Job) -> None:
+        if any(_collide(copy, store) for copy in job.loads for store in pending):
+            flush()
+        for copy in job.loads:
+            order.transfer(copy)
+
+    def flush() -> None:
+        while pending:
+            order.transfer(pending.pop(0))
+
+    segment_offsets: dict[int, list[int]] = {}
+    visits = _visits(jobs)
+    for i, job in enumerate(jobs):
+        for visit in visits.arrivals.get(i, ()):
+            layer_pass = jobs[visit].layer_pass
+            if id(layer_pass) not in segment_offsets:
+                segment_offsets[id(layer_pass)] = [segments.put(segment) for segment in layer_pass.segments]
+            order.weights(layer_pass, visits.addresses[visit], segment_offsets[id(layer_pass)])
+        if loaded < i:
+            load(job)
+        if any(_overlap(store.region, region) for store in pending for region in job.regions):
+            flush()
+        address = visits.addresses.get(i, job.layer_pass.address)
+        order.layer(i, job, address, for_all=arrival is not None and i == 1)  # it may write where outputs were
+        flush()
+        pending += job.stores
         if arrival is not None and i == 0:
-            read_all_out(0, SKIP_FIRST)
-            needed_transfers[1] = commands.n_transfers  # it may write where those outputs were
+            read_out(SKIP_FIRST)
         if i == arrival:
-            read_in(i, SKIP_LAST)  # one layer later than it could, so that the engine has work meanwhile
-        if debug and layer_pass.is_last_part:
-            name = layer_pass.layer.operation.output
-            read_out(name, output_bytes, commands.n_layers)
-            debug_offsets[name] = output_bytes
-            output_bytes += plan.planes[name].n_bytes
-    read_all_out(commands.n_layers, 0 if arrival is None else SKIP_BUT_LAST)
-    return commands.end(), output_bytes, debug_offsets
+            read_in(SKIP_LAST)  # one layer later than it could, so that the engine has work meanwhile
+        output = job.layer_pass.layer.operation.output
+        if debug and job.is_last and output in plan.addresses and output not in plan.network_outputs:
+            order.transfer(_whole(output, 1, plan))
+        if i + 1 < len(jobs) and not any(_collide(copy, store) for copy in jobs[i + 1].loads for store in pending):
+            load(jobs[i + 1])
+            loaded = i + 1
+    flush()
+    read_out(0 if arrival is None else SKIP_BUT_LAST)
+    return commands.end()
 
 
-def _region_bytes(plan: Plan, names: tuple[str, ...]) -> int:
-    return sum(plan.planes[name].n_bytes for name in names)
-
-
-def _first_pass(passes: list[LayerPass], plan: Plan) -> int | None:
-    """How many passes come before the operation during which the next inputs may arrive; see `passes.memory.place`."""
+def _first_job(jobs: list[Job], plan: Plan) -> int | None:
+    """How many jobs come before the operation during which the next inputs may arrive; see `place_overlapped`."""
     if plan.next_inputs is None:
         return None
-    ends = [i + 1 for i, layer_pass in enumerate(passes) if layer_pass.is_last_part]
+    ends = [i + 1 for i, job in enumerate(jobs) if job.is_last]
     return ends[plan.next_inputs - 1]
 
 
-def _arrivals(streamed: list[int]) -> dict[int, list[tuple[int, int]]]:
-    """For each pass, the streamed passes whose transfers stand in front of it, each with the layers they wait for.
+class _Order:
+    """Adds commands that wait for what touched the same bytes on chip before; layers as transfers run in order."""
 
-    A staging area is free when the streamed pass before the previous one has completed. The transfers stand one layer
-    behind that one in the list, so that the engine has work while the soft core waits.
+    def __init__(self, commands: _CommandList):
+        self._commands = commands
+        self._layers: dict[tuple[int, int, int], int] = {}  # place on chip -> layers up to the last one that touches it
+        self._transfers: dict[tuple[int, int, int], int] = {}
+        self._completed = 0  # transfers that have, once the last layer runs
+
+    def transfer(self, copy: Copy, skip: int = 0) -> None:
+        """Move planes, but not in walks of ``skip``."""
+        self._put((SPACE_ACTIVATIONS, *copy.region), space=SPACE_ACTIVATIONS, core=0, skip=skip, **copy.fields)
+
+    def weights(self, layer_pass: LayerPass, address: int, offsets: list[int]) -> None:
+        """Bring the segments of all cores."""
+        for core, (segment, offset) in enumerate(zip(layer_pass.segments, offsets, strict=True)):
+            place = (SPACE_WEIGHTS, address, address + layer_pass.n_words)
+            fields = {"buffer": BUFFER_IMAGE, "local": address * WORD_BYTES, "offset": offset, "n_bytes": len(segment)}
+            self._put(place, space=SPACE_WEIGHTS, core=core, write=0, **fields)
+
+    def layer(self, tag: int, job: Job, address: int, *, for_all: bool = False) -> None:
+        """Run a job with its weights at ``address``, if ``for_all`` when all transfers before it have completed."""
+        places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
+        places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
+        after = self._commands.n_transfers if for_all else max(_last(self._transfers, place) for place in places)
+        descriptor = job.descriptor | {"tag": tag, "segment": address}
+        name = job.layer_pass.layer.operation.name
+        waited = self._commands.layer(descriptor, name, after_transfers=after if after > self._completed else 0)
+        self._completed = max(self._completed, waited)
+        self._layers |= dict.fromkeys(places, self._commands.n_layers)
+
+    def _put(self, place: tuple[int, int, int], **fields: int) -> None:
+        self._commands.transfer(after_layers=_last(self._layers, place), **fields)
+        self._transfers[place] = self._commands.n_transfers
+
+
+def _last(counts: dict[tuple[int, int, int], int], place: tuple[int, int, int]) -> int:
+    space, start, end = place
+    return max((n for (s, first, last), n in counts.items() if s == space and first < end and start < last), default=0)
+
+
+def _collide(load: Copy, store: Copy) -> bool:
+    """Whether a store must come before a load: what it writes is read, or what it reads written."""
+    return load.tensor == store.tensor or _overlap(load.region, store.region)
+
+
+def _overlap(a: Region, b: Region) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _whole(name: str, write: int, plan: Plan) -> Copy:
+    """A transfer between a region that stays on chip and its tensor's home."""
+    address, n_bytes, (buffer, offset) = plan.addresses[name], plan.planes[name].n_bytes, plan.homes[name]
+    fields = {"write": write, "buffer": buffer, "local": address, "offset": offset, "n_bytes": n_bytes}
+    return Copy(tensor=name, region=(address, address + n_bytes), fields=fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Visits:
+    """When streamed weights come, and where to.
+
+    Attributes
+    ----------
+    addresses : dict of int to int
+        Word address of each job's weights that stream.
+    arrivals : dict of int to list of int
+        For each job, the jobs whose weights' transfers stand in front of it.
     """
-    arrivals: dict[int, list[tuple[int, int]]] = {}
-    for k, i in enumerate(streamed):
-        after_layers = streamed[k - 2] + 1 if k >= 2 else 0
-        arrivals.setdefault(min(i, after_layers + 1 if k >= 2 else 0), []).append((i, after_layers))
-    return arrivals
+
+    addresses: dict[int, int]
+    arrivals: dict[int, list[int]]
 
 
-def _descriptor(tag: int, layer_pass: LayerPass, plan: Plan) -> dict[str, int]:
-    layer, operation = layer_pass.layer, layer_pass.layer.operation
-    output = plan.planes[operation.output]
-    height, width, _ = output.shape
-    row_stride = operation.row_stride
-    in_phases = output.phases != (1, 1)
-    if operation.scattered:
-        height = width = 1
-    n_valid = (height - 1) * row_stride + width
-    if height == 1 and not in_phases:
-        # There is no next row: its place is free, and the tile walker is faster when a tile lies in one row.
-        row_stride = max(row_stride, plan.config.n_lanes)
-    has_gaps = layer_pass.part == 0 and output.gap_bytes > 0
-    striped: dict[str, int] = {"striped": 0, "pairs": 0}
-    if isinstance(layer, StripedLayer):
-        striped = {
-            "striped": 1,
-            "pairs": layer.pairs,
-            "channel_pitch": layer.vector_address,
-            "n_channels": layer.n_vectors,
-            "n_valid": layer_pass.slot_address,
-            "n_store": layer.n_packed,
-            "n_tiles": 1,
-        }
-    return {
-        "format": layer.format.code,
-        "parameter": layer.format.parameter,
-        "max": operation.is_max,
-        "flat": layer.flat,
-        "lane_sum": operation.lane_sum,
-        "phase_store": in_phases,
-        "tag": tag,
-        "segment": layer_pass.address,
-        "n_channels": layer.n_channels,
-        "n_tiles": count_tiles(operation, output, plan.config),
-        "channel_pitch": layer.channel_pitch,
-        "width": width,
-        "row_stride": row_stride,
-        "n_valid": n_valid,
-        "n_store": n_stored(operation, output),
-        "phase_stride": output.row_stride if in_phases else 0,
-        "phase_vectors": output.phase_pitch // plan.config.n_lanes if in_phases else 0,
-        "gap_start": plan.addresses[operation.output] if has_gaps else 0,
-        "gap_pitch": output.phase_pitch if has_gaps else 0,
-        "gap_bytes": output.gap_bytes if has_gaps else 0,
-        "n_gaps": len(output.channels) * output.n_phases + 1 if has_gaps else 0,
-        "zero_point": output.zero_point,
-        "low": operation.low,
-        "high": operation.high,
-        **striped,
-        "values": layer.values.number,
-    }
+def _visits(jobs: list[Job]) -> _Visits:
+    """Two staging areas take turns; weights that are still in one do not come again.
+
+    An area is free when the last job that uses it has completed. The transfers stand one layer behind that one in the
+    list, so that the engine has work while the soft core waits.
+    """
+    areas = sorted({job.layer_pass.address for job in jobs if job.layer_pass.streamed})
+    content: list[LayerPass | None] = [None] * len(areas)
+    last_used, turn = [-1] * len(areas), 0
+    visits = _Visits(addresses={}, arrivals={})
+    for i, job in enumerate(jobs):
+        if not job.layer_pass.streamed:
+            continue
+        if not any(held is job.layer_pass for held in content):
+            visits.arrivals.setdefault(min(i, last_used[turn] + 2), []).append(i)
+            content[turn] = job.layer_pass
+            turn = (turn + 1) % len(areas)
+        area = next(a for a, held in enumerate(content) if held is job.layer_pass)
+        visits.addresses[i] = areas[area]
+        last_used[area] = i
+    return visits

@@ -94,6 +94,7 @@ def is_possible(operation: Operation, plan: Plan) -> bool:
     output = plan.planes[operation.output]
     return bool(
         operation.inputs
+        and operation.output not in plan.bands
         and output.shape[:2] == (1, 1)
         and output.phases == (1, 1)
         and not operation.is_max

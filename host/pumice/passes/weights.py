@@ -61,11 +61,6 @@ class LayerPass:
         """Bank rows of a striped layer's input; 0 for other layers."""
         return self.layer.n_vectors if isinstance(self.layer, StripedLayer) else 0
 
-    @property
-    def is_last_part(self) -> bool:
-        """Whether the layer's output is complete after this pass."""
-        return self.part == self.n_parts - 1
-
 
 def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[list[LayerPass], int]:
     """Passes with their addresses in order of execution, and the number of words that stay resident.

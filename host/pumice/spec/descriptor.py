@@ -18,19 +18,21 @@ Segment
 Layer
     A layer's weights are a sparse matrix of rows (output channels) by positions. Position ``p = tap * n_channels + c``
     (``tap`` slowest) of a row reads activation byte
-    ``row_base + taps[tap] + c * channel_pitch + W * tile + lane``; with ``flat`` set, position ``p`` reads
-    ``row_base + taps[p] + W * tile + lane``. Addresses wrap at the activation memory's size.
+    ``row_base + taps[tap] + c * channel_pitch + read_offset + W * tile + lane``; with ``flat`` set, position ``p`` reads
+    ``row_base + taps[p] + read_offset + W * tile + lane``. Addresses wrap at the activation memory's size.
     Lane ``i`` of tile ``t`` owns output position ``q = W * t + i = y * row_stride + x``; it is valid when
     ``x < width`` and ``q < n_valid``. Positions with ``q < n_store`` are written, invalid ones with the zero point.
 
     With ``lane_sum``, lane 0's accumulator is the sum of all lanes' (one tile, ``n_store = 1``): a whole plane is summed
     up a vector at a time.
 
-    Linear store: position ``q`` of a row goes to byte ``out_address + q``.
-    Phase store: to ``out_address + ((y & 1) * 2 + (x & 1)) * phase_pitch + (y >> 1) * phase_stride + (x >> 1)``, the
-    layout that a stride-2 reader needs, with ``phase_pitch = W * phase_vectors + W / 2``: even and odd columns of
-    neighbouring positions then lie in different banks. Positions of a row are written in the order of ``q``: what
-    lies beyond ``phase_stride`` columns is overwritten by the row below it in the plane.
+    Linear store: position ``q`` of a row goes to byte ``out_address + write_offset + q``.
+    Phase store: to ``out_address + write_offset`` and from there ``((y & 1) * 2 + (x & 1)) * phase_pitch +
+    (y >> 1) * phase_stride + (x >> 1)`` further, the layout that a stride-2 reader needs, with
+    ``phase_pitch = W * phase_vectors + W / 2``: even and odd columns of neighbouring positions then lie in different
+    banks. Positions of a row are written in the order of ``q``: what lies beyond ``phase_stride`` columns is
+    overwritten by the row below it in the plane.
+
     Striped: a layer of one position whose weights are slots in the activation banks (`pumice.spec.stripes`) and whose
     segment has neither taps nor streams. ``channel_pitch`` is the vector's byte address and ``n_channels`` its bank rows;
     ``n_valid`` the slots' byte address (both multiples of W); ``n_store`` the number of neighbouring rows of the row
@@ -92,7 +94,7 @@ class Packed:
 
 LAYER = Packed(
     "layer",
-    12,
+    14,
     (
         Field("format", 0, 0, 4, False, "Code of the weight format (`pumice.spec.formats`)."),
         Field(
@@ -125,6 +127,12 @@ LAYER = Packed(
         Field("values", 11, 24, 4, False, "Number of the value coding (`pumice.spec.values`)."),
         Field("striped", 11, 28, 1, False, "1: a striped layer; some fields mean something else, see above."),
         Field("pairs", 11, 29, 1, False, "Striped: 1: slots come as pairs, 0: byte slots."),
+        Field(
+            "read_offset", 12, 0, 21, False, "Bytes added to every address that is read: one segment, several bands."
+        ),
+        Field(
+            "write_offset", 13, 0, 21, False, "Bytes added to every row's out_address; gaps have their own addresses."
+        ),
     ),
     "One pass of the engine over one weight segment.",
 )
@@ -161,14 +169,16 @@ ROW = Packed(
 
 
 # Commands: what the firmware walks. A command is COMMAND followed by a payload of n_words - 2 words:
-# nothing (END), LAYER's words (OP_LAYER) or TRANSFER's words (OP_TRANSFER).
-OP_END, OP_LAYER, OP_TRANSFER = 0, 1, 2
+# nothing (END, NEXT_PAGE), LAYER's words (OP_LAYER) or TRANSFER's words (OP_TRANSFER). Lists of any length are read in
+# pages of PAGE_BYTES from their start; no command lies in two of them: NEXT_PAGE says that the rest of the page is unused.
+OP_END, OP_LAYER, OP_TRANSFER, OP_NEXT_PAGE = 0, 1, 2, 3
+PAGE_BYTES = 2048
 
 COMMAND = Packed(
     "command",
     2,
     (
-        Field("op", 0, 0, 8, False, "0 end, 1 layer, 2 transfer."),
+        Field("op", 0, 0, 8, False, "0 end, 1 layer, 2 transfer, 3 next page."),
         Field("n_words", 0, 8, 8, False, "Words of this command, itself included."),
         Field("skip", 0, 16, 4, False, "Of a transfer: walks that skip it, a sum of SKIP_."),
         Field("after_transfers", 1, 0, 16, False, "Wait until this many transfers of the list have completed."),
@@ -189,12 +199,12 @@ SKIP_FIRST, SKIP_BUT_FIRST, SKIP_LAST, SKIP_BUT_LAST = 1, 2, 4, 8
 # Where a transfer ends on the chip.
 SPACE_ACTIVATIONS, SPACE_WEIGHTS, SPACE_CPU_RAM, SPACE_BANKS = 0, 1, 2, 3
 # Memory buffers that the host hands over; a transfer names one and never leaves it.
-BUFFER_IMAGE, BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_LOG = 0, 1, 2, 3
-BUFFERS = ("image", "input", "output", "log")
+BUFFER_IMAGE, BUFFER_INPUT, BUFFER_OUTPUT, BUFFER_LOG, BUFFER_SCRATCH = 0, 1, 2, 3, 4
+BUFFERS = ("image", "input", "output", "log", "scratch")
 
 TRANSFER = Packed(
     "transfer",
-    4,
+    6,
     (
         Field("write", 0, 0, 1, False, "0: memory to chip, 1: chip (activations of core 0, or CPU RAM) to memory."),
         Field(
@@ -205,17 +215,21 @@ TRANSFER = Packed(
             False,
             "0 activations (all cores), 1 weight memory of one core, 2 CPU RAM, 3 banks of one core.",
         ),
-        Field("buffer", 0, 3, 2, False, "0 image, 1 input, 2 output, 3 log."),
+        Field("buffer", 0, 3, 3, False, "0 image, 1 input, 2 output, 3 log, 4 scratch."),
         Field("core", 0, 8, 8, False, "Core whose weight memory or banks are written."),
-        Field("local", 1, 0, 32, False, "Byte address on the chip, a multiple of 8."),
-        Field("offset", 2, 0, 32, False, "Byte offset in the buffer, a multiple of 8."),
-        Field("n_bytes", 3, 0, 32, False, "Length, a multiple of 8, at least 8."),
+        Field("n_runs", 0, 16, 16, False, "Runs of bytes, at least 1."),
+        Field("local", 1, 0, 32, False, "Byte address of the first run on the chip."),
+        Field("offset", 2, 0, 32, False, "Byte offset of the first run in the buffer; equal to local modulo 8."),
+        Field("n_bytes", 3, 0, 32, False, "Length of a run, at least 1."),
+        Field("local_pitch", 4, 0, 32, False, "Bytes from one run to the next on the chip."),
+        Field("pitch", 5, 0, 32, False, "Bytes from one run to the next in the buffer; equal to local_pitch modulo 8."),
     ),
-    "One DMA transfer between a memory buffer and the chip.",
+    "One DMA transfer between a memory buffer and the chip. Memory gets exactly the bytes of each run; the chip gets "
+    "whole 8-byte words, so up to 7 bytes on either side of a run as well, one run after the other.",
 )
 
 IMAGE_MAGIC = 0x49434D50  # "PMCI", little-endian
-IMAGE_VERSION = 2
+IMAGE_VERSION = 3
 
 IMAGE_HEADER = Packed(
     "image_header",
@@ -233,6 +247,7 @@ IMAGE_HEADER = Packed(
         Field("n_layers", 9, 0, 32, False, "Layer commands of the run list = entries of its log."),
         Field("input_bytes", 10, 0, 32, False, "Bytes that a sample takes in the input buffer."),
         Field("output_bytes", 11, 0, 32, False, "Bytes that a sample takes in the output buffer."),
+        Field("scratch_bytes", 12, 0, 32, False, "Bytes of the scratch buffer: feature maps that do not fit on chip."),
     ),
     "Head of the image in memory; the host's file appends its metadata behind n_bytes.",
 )

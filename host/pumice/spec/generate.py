@@ -66,7 +66,7 @@ def c_header() -> str:
         "Layer log": _constants(descriptor, "LOG_ENTRY_BYTES"),
         **{f"Registers: {block}": list(_register_lines(block)) for block in SOFT_CORE_BLOCKS},
         "Codes in structures": _constants(
-            descriptor, "OP_", "SKIP_", "SPACE_", "BUFFER_", "IMAGE_MAGIC", "IMAGE_VERSION"
+            descriptor, "OP_", "SKIP_", "PAGE_BYTES", "SPACE_", "BUFFER_", "IMAGE_MAGIC", "IMAGE_VERSION"
         ),
         **{f"Words: {s.name}": list(_structure_lines(s)) for s in (IMAGE_HEADER, COMMAND, TRANSFER, LAYER)},
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .descriptor import BUFFERS, LAYER, TRANSFER
 
 MAGIC = 0x494D5550  # "PUMI", little-endian
-VERSION_MAJOR, VERSION_MINOR = 2, 0
+VERSION_MAJOR, VERSION_MINOR = 3, 0
 
 COMMAND_NONE, COMMAND_LOAD, COMMAND_RUN = 0, 1, 2
 STATE_BOOT, STATE_IDLE, STATE_BUSY, STATE_FAULT = 0, 1, 2, 3
@@ -22,7 +22,7 @@ FAULTS = {
     3: ("bounds", "A transfer would have left its buffer."),
     4: ("image", "The image has a wrong magic number, version or length."),
     5: ("config", "The image was built for another engine configuration."),
-    6: ("command", "A command list is malformed or does not fit the soft core's RAM."),
+    6: ("command", "A command list is malformed."),
     7: ("not_loaded", "Run without a loaded image."),
     8: ("trap", "The firmware trapped; fault_detail holds the program counter."),
 }
@@ -33,10 +33,10 @@ MMIO_BASE = 0x8000_0000
 BLOCK_BYTES = 0x100
 BLOCK_BASES = {"mailbox": MMIO_BASE, "dma": MMIO_BASE + BLOCK_BYTES, "engine": MMIO_BASE + 2 * BLOCK_BYTES}
 
-# Soft-core RAM: firmware first, then the layer log, then the command lists to the end of the RAM.
+# Soft-core RAM: firmware first, then the layer log, then command lists, or two pages of one, to the end of the RAM.
 FIRMWARE_BYTES = 8192
 LOG_OFFSET = FIRMWARE_BYTES
-LOG_BYTES = 4096  # 128 entries of LOG_ENTRY_BYTES; tags wrap
+LOG_BYTES = 4096  # 128 entries of LOG_ENTRY_BYTES; tags wrap, and full halves go to the log buffer
 COMMANDS_OFFSET = LOG_OFFSET + LOG_BYTES
 
 
@@ -166,7 +166,7 @@ REGISTERS = (
     Register(
         "host",
         "reset",
-        0x80,
+        0xF0,
         "hold",
         0,
         1,

@@ -45,6 +45,11 @@ struct Burst {
   bool allowed;
 };
 
+// Data beats since the last clear, and the cycles of the first and last one that was read.
+struct Traffic {
+  uint64_t read_beats = 0, write_beats = 0, first_read = 0, last_read = 0;
+};
+
 // What a master presented and saw refused: it must present the same until it is taken.
 template <typename Payload>
 struct Held {
@@ -104,6 +109,7 @@ class Board {
   uint64_t cycle() const { return cycle_; }
   const char* error() const { return error_.c_str(); }
   bool interrupt() const { return top_->INTERRUPT; }
+  Traffic& traffic() { return traffic_; }
 
   bool run(uint64_t n_cycles, bool until_interrupt) {
     make_current();
@@ -253,6 +259,7 @@ class Board {
 
   void store(const WriteBeat& beat) {
     write_credit_ -= kOneBeat;
+    ++traffic_.write_beats;
     Burst& burst = writes_.front();
     if (burst.allowed)
       for (unsigned i = 0; i < kBeatBytes; ++i)
@@ -294,6 +301,8 @@ class Board {
   void show_read(Burst& burst) {
     Vtop& top = *top_;
     read_credit_ -= kOneBeat;
+    if (traffic_.read_beats++ == 0) traffic_.first_read = cycle_;
+    traffic_.last_read = cycle_;
     uint64_t data = 0;
     if (burst.allowed) std::memcpy(&data, dram_ + (burst.address - base_), kBeatBytes);
     MEMORY(rdata) = data;
@@ -324,6 +333,7 @@ class Board {
   Held<WriteBeat> write_beat_;
   bool read_shown_ = false, answer_shown_ = false;  // an answer waits for its ready
   uint32_t read_credit_ = 0, write_credit_ = 0;
+  Traffic traffic_;
 };
 
 }  // namespace
@@ -342,5 +352,13 @@ int board_write(Board* board, uint32_t offset, uint32_t value) { return board->w
 int board_run(Board* board, uint64_t n_cycles, int until_interrupt) { return board->run(n_cycles, until_interrupt); }
 int board_interrupt(const Board* board) { return board->interrupt(); }
 uint64_t board_cycles(const Board* board) { return board->cycle(); }
+void board_clear_traffic(Board* board) { board->traffic() = {}; }
+void board_traffic(Board* board, uint64_t* counts) {
+  const Traffic& traffic = board->traffic();
+  counts[0] = traffic.read_beats;
+  counts[1] = traffic.write_beats;
+  counts[2] = traffic.first_read;
+  counts[3] = traffic.last_read;
+}
 const char* board_error(const Board* board) { return board->error(); }
 }

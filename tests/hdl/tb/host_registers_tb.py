@@ -17,7 +17,7 @@ from .registers import RegisterDriver
 from .streams import reset, unpack
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
-UNKNOWN = (0x3C + 0x48, 0xFC, 0x100, 0x800, 0xFFC)  # past the last register, past the block
+UNKNOWN = (0x3C + 0x58, 0xFC, 0x100, 0x800, 0xFFC)  # past the last register, past the block
 test = partial(cocotb.test, timeout_time=500, timeout_unit="us")
 
 
@@ -60,7 +60,7 @@ async def registers_keep_what_is_written(dut, p_stall):
             values[field.reg] = word = int(rng.integers(1 << 32))
             await host.write(field.reg, word >> field.lsb)
     expected = before | {f.offset: values[f.reg] & ((1 << f.bits) - 1) for f in fields}
-    assert len(values) == 14
+    assert len(values) == 17
     assert {offset: await host.read_word(offset) for offset in offsets} == expected
     for buffer, name in zip(unpack(BUFFERS_LAYOUT, int(dut.buffers.value)), BUFFERS, strict=True):
         assert buffer.base == values[f"{name}_base_low"] | (values[f"{name}_base_high"] & 0xFF) << 32

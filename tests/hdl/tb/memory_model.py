@@ -10,6 +10,7 @@ def phase_pitch(layer: dict, n_lanes: int) -> int:
 
 def store(memory: np.ndarray, vector, out_address: int, first: int, n_store: int, layer: dict) -> None:
     """Write lanes ``0 .. n_store - 1`` of the row result of positions ``first ...``, position by position."""
+    out_address += layer["write_offset"]
     for lane in range(n_store):
         y, x = divmod(first + lane, layer["row_stride"])
         if layer["phase_store"]:
@@ -25,7 +26,8 @@ def tile(first: int, n_store: int, layer: dict, n_lanes: int, address_bits: int)
     y, x = divmod(first, layer["row_stride"])
     phase_row = (y >> 1) * layer["phase_stride"] % (1 << address_bits)
     return {
-        "position": first, "n_store": n_store, "valid": (1 << n_lanes) - 1,
+        "position": (first + layer["read_offset"]) % (1 << address_bits),
+        "n_store": n_store, "valid": (1 << n_lanes) - 1,
         "x": x, "odd_row": y & 1, "phase_row": phase_row, "last": 0,
     }  # fmt: skip
 

@@ -34,6 +34,8 @@ async def writes_give_the_modelled_memory(dut, p, store_):
     layer = {
         "phase_store": phase_store,
         "row_stride": row_stride,
+        "read_offset": int(rng.integers(size)),
+        "write_offset": int(rng.integers(size)),
         "phase_stride": int(rng.integers(row_stride // 4 + 1, row_stride + 3)),
         "phase_vectors": int(rng.integers(size // 8, size // 5)) // w,
     }

@@ -22,7 +22,13 @@ GUARD = 0xA5
 
 def place_buffers() -> dict[str, tuple[int, int]]:
     """Address and length of each buffer, with space between them."""
-    sizes = (RUN["n_bytes"], RUN["input_bytes"], RUN["output_bytes"], RUN["n_layers"] * LOG_ENTRY_BYTES)
+    sizes = (
+        RUN["n_bytes"],
+        RUN["input_bytes"],
+        RUN["output_bytes"],
+        RUN["n_layers"] * LOG_ENTRY_BYTES,
+        RUN["scratch_bytes"],
+    )
     places, address = {}, 0x1000
     for name, n_bytes in zip(BUFFERS, sizes, strict=True):
         places[name] = (address, n_bytes)

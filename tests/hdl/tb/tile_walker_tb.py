@@ -30,6 +30,9 @@ PLANES = [
 ]
 
 
+READ_OFFSET = CONFIG.activation_bytes - 3 * W - 5  # wraps in the layers that are long enough
+
+
 def phase_stride(width):
     """Neither half of the width nor of the row stride."""
     return width // 2 + 3
@@ -44,7 +47,7 @@ def expected_tiles(width, row_stride, n_valid, n_store):
         valid = (q % row_stride < width) & (q < n_valid)
         y, x = divmod(W * t, row_stride)
         fields = {
-            "position": W * t % CONFIG.activation_bytes,
+            "position": (READ_OFFSET + W * t) % CONFIG.activation_bytes,
             "n_store": int((q < n_store).sum()),
             "valid": sum(1 << i for i in np.flatnonzero(valid).tolist()),
             "x": x,
@@ -59,7 +62,7 @@ def expected_tiles(width, row_stride, n_valid, n_store):
 async def start(dut, width, row_stride, n_valid, n_store, n_tiles):
     """Present a descriptor and pulse ``start``."""
     fields = dict(width=width, row_stride=row_stride, n_valid=n_valid, n_store=n_store, n_tiles=n_tiles)
-    fields["phase_stride"] = phase_stride(width)
+    fields |= {"phase_stride": phase_stride(width), "read_offset": READ_OFFSET}
     dut.layer.value = pack(LAYER_LAYOUT, fields)
     dut.start.value = 1
     await RisingEdge(dut.clk)

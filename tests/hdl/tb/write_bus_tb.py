@@ -31,7 +31,8 @@ def random_layer(rng, phase_store, n_gaps=5):
     gap_bytes, gap_pitch = 3 * W // 2 + int(rng.integers(W)), 3 * W + int(rng.integers(9))
     gap_start = SIZE + int(rng.integers(1, W)) - gap_bytes - (n_gaps - 1) * gap_pitch
     return {
-        "phase_store": phase_store, "row_stride": row_stride, "phase_stride": row_stride // 2 + 1,
+        "phase_store": phase_store, "row_stride": row_stride, "read_offset": 13,
+        "write_offset": 77, "phase_stride": row_stride // 2 + 1,
         "phase_vectors": PITCH // W,
         "gap_start": gap_start, "gap_pitch": gap_pitch, "gap_bytes": gap_bytes, "n_gaps": n_gaps,
         "zero_point": int(rng.integers(-128, 128)),
