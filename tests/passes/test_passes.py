@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from pumice.passes.dead import drop_dead
 from pumice.passes.deal import deal
+from pumice.passes.encode import encode
 from pumice.passes.layout import lay_out
 from pumice.passes.lower import lower
 from pumice.passes.memory import peak_bytes, place
+from pumice.passes.plan import Plan
 from pumice.passes.relayout import insert_relayouts
+from pumice.passes.stripes import stripe
+from pumice.passes.weights import WORD_BYTES, make_passes
 from pumice.spec.config import Z7020
 
 from ..compiler.graphs import GraphBuilder, random_graph
@@ -126,3 +130,21 @@ def test_deal_is_longest_first(n_cores):
         loads = [sum(costs[row] for row in core) for core in cores]
         assert max(loads) <= sum(costs) / n_cores + max(costs, default=0)
     assert deal([8, 8, 9, 33, 8], 2) == [[3], [0, 1, 2, 4]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_words_of_segments_are_known_before_they_are_made(seed):
+    """A whole layer may have more words than its preamble can state: then it is cut, by this size."""
+    graph = random_graph(np.random.default_rng(seed))
+    operations, tensors, phases, stored = _prepared(graph)
+    planes = lay_out(operations, tensors, phases, stored, (graph.input,), Z7020)
+    inputs, outputs = (graph.input,), (graph.output,)
+    plan = Plan(
+        planes=planes, addresses=place(operations, planes, inputs, outputs), bands={}, homes={}, next_inputs=None,
+        network_inputs=inputs, network_outputs=outputs, config=Z7020,
+    )  # fmt: skip
+    layers = [encode(operation, plan) for operation in operations]
+    for layer in layers + stripe(layers, plan, range(1 << 14, Z7020.activation_bytes)):
+        for n_parts in range(1, min(3, len(layer.groups)) + 1):
+            for part in make_passes(layer, n_parts, Z7020):
+                assert part.n_words == max(map(len, part.segments)) // WORD_BYTES

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
@@ -29,10 +30,10 @@ class LayerPass:
         Which of the layer's passes this is.
     cores : list of list of EncodedRow
         Rows of each core.
-    segments : list of bytes
-        Weight segment of each core.
     address : int
         Word address of the segments.
+    n_slots : list of int
+        Slots of each core, none but in a striped layer.
     slots : list of bytes
         Slots of each core of a striped layer.
     slot_address : int
@@ -45,16 +46,21 @@ class LayerPass:
     part: int
     n_parts: int
     cores: list[list[EncodedRow]]
-    segments: list[bytes]
+    n_slots: list[int]
     slots: list[bytes]
     address: int = 0
     slot_address: int = 0
     streamed: bool = False
 
-    @property
+    @cached_property
+    def segments(self) -> list[bytes]:
+        """Weight segment of each core."""
+        return [_segment(self.layer, rows, n) for rows, n in zip(self.cores, self.n_slots, strict=True)]
+
+    @cached_property
     def n_words(self) -> int:
-        """Words of the longest segment."""
-        return max(len(segment) for segment in self.segments) // WORD_BYTES
+        """Words of the longest segment, which may be more than any memory holds."""
+        return max(_segment_words(self.layer, rows, n) for rows, n in zip(self.cores, self.n_slots, strict=True))
 
     @property
     def n_vectors(self) -> int:
@@ -107,13 +113,9 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
         groups = [layer.groups[i] for i in numbers]
         costs = [sum(row.n_cycles for row in group) for group in groups]
         cores = [[row for i in core for row in groups[i]] for core in deal(costs, config.n_cores)]
-        slots = []
-        if isinstance(layer, StripedLayer):
-            slots = [layer.slots(core).tobytes() for core in cores]
-            segments = [_segment(layer, c, len(s) // config.n_lanes) for c, s in zip(cores, slots, strict=True)]
-        else:
-            segments = [_segment(layer, core) for core in cores]
-        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, segments=segments, slots=slots))
+        slots = [layer.slots(core).tobytes() for core in cores] if isinstance(layer, StripedLayer) else []
+        n_slots = [len(s) // config.n_lanes for s in slots] or [0] * config.n_cores
+        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, n_slots=n_slots, slots=slots))
     return passes
 
 
@@ -126,7 +128,17 @@ def place_slots(passes: list[LayerPass], free: range) -> list[LayerPass] | None:
     return placed if address <= free.stop else None
 
 
-def _segment(layer: EncodedLayer, rows: list[EncodedRow], n_slots: int = 0) -> bytes:
+def _segment_words(layer: EncodedLayer, rows: list[EncodedRow], n_slots: int) -> int:
+    """Words of one core's segment."""
+    if not rows:
+        return PREAMBLE.n_words
+    n_bits = sum(row.indices.n_bits for row in rows), sum(row.values.n_bits for row in rows)
+    n_table_bytes = 4 * len(layer.taps), 0 if n_slots else len(layer.values.table)
+    n_tables = sum(-(-n // WORD_BYTES) for n in n_table_bytes)
+    return PREAMBLE.n_words + n_tables + ROW.n_words * len(rows) + sum(-(-n // WEIGHT_WORD_BITS) for n in n_bits)
+
+
+def _segment(layer: EncodedLayer, rows: list[EncodedRow], n_slots: int) -> bytes:
     """Preamble, taps, value table, row table and streams of one core."""
     if not rows:
         return _word_bytes(PREAMBLE.pack(n_taps=0, n_rows=0, n_table_words=0, n_index_words=0, n_value_words=0))
