@@ -76,9 +76,9 @@ def test_recovers_from_a_run_out_of_time(model):
 
     image = model.compile(TINY)
     data = image.pack_input(samples(1)[0])
-    with EngineDriver(Board(build_board(TINY)), TINY, limit_cycles=5000) as driver:
+    with EngineDriver(Board(build_board(TINY)), TINY, limit_cycles=8000) as driver:
         driver.load(image)
-        with pytest.raises(DeviceTimeoutError, match="did not finish within 5000 cycles: state busy"):
+        with pytest.raises(DeviceTimeoutError, match="did not finish within 8000 cycles: state busy"):
             driver.run(data)
         with pytest.raises(DeviceError, match="no image is loaded"):
             driver.run(data)
