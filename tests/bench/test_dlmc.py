@@ -46,6 +46,9 @@ def test_counts_of_a_run(monkeypatch):
             2 * point.steps,
             pytest.approx(point.sparsity),
         )
+        layers = dlmc.stream([rng.random((90, 90)) < density for density in (0.5, 0.4, 0.3, 0.2)], board, rng)
+        assert any(layer.streamed for layer in layers)
+        assert all(0.9 < layer.peak < 1 for layer in layers), layers
         monkeypatch.setattr(dlmc.golden, "run", lambda graph, x: np.zeros(1))
         with pytest.raises(SystemExit, match="differs from the golden model"):
             dlmc.measure("random", mask, board, rng)
