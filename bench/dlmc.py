@@ -132,7 +132,7 @@ def stream(masks: list[np.ndarray], board: EngineDriver, rng: np.random.Generato
         entries = [run.log[tag] for tag in description["tags"]]
         cycles = sum(entry["cycles"] for entry in entries)
         peak = sum(entry["nonzeros"] for entry in entries) / (board.config.n_cores * cycles)
-        found.append(Streamed(1 - mask.mean(), description["format"], description["streamed"], cycles, peak))
+        found.append(Streamed(float(1 - mask.mean()), description["format"], description["streamed"], cycles, peak))
     return found
 
 
