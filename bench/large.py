@@ -5,6 +5,7 @@ port's bandwidth carries them.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from pumice import golden
@@ -65,16 +66,26 @@ def large_dense() -> Graph:
     return chain("dense", (1, 1, 9216), [(4096, 1, 1, 0.09)], seed=2)
 
 
+def large_dense_csr() -> Graph:
+    """The same with absolute indices, 24 bits a weight, so that the memory port and not the decoders is the limit."""
+    return replace(large_dense(), name="dense_csr")
+
+
 def deep() -> Graph:
     """Twenty convolutions with 2.03 million weights, a quarter of them not zero."""
     widths = [(32, 3, 1, 0.5), (64, 3, 2, 0.25), *[(116, 3, 1, 0.25)] * 17, (10, 1, 1, 1.0)]
     return chain("deep", (24, 24, 16), widths, seed=3)
 
 
-NETWORKS: dict[str, Callable[[], Graph]] = {"convolution": large_convolution, "dense": large_dense, "deep": deep}
+NETWORKS: dict[str, Callable[[], Graph]] = {
+    "convolution": large_convolution,
+    "dense": large_dense,
+    "dense_csr": large_dense_csr,
+    "deep": deep,
+}
 
 
-FORMATS = {"dense": "relative"}
+FORMATS = {"dense": "rice", "dense_csr": "csr"}
 """Where the compiler's trial of every format would take minutes."""
 
 

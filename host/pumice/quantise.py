@@ -39,6 +39,7 @@ SOFTMAX_QUANTISATION = (1 / 256, -128)  # as TensorFlow Lite's
 EMPTY_ROW_STEPS = 1024  # of a bias in an output step, for rows without weights
 N_CORRECTION_SAMPLES = 256
 N_SEQUENTIAL_SAMPLES = 16
+LEAST_SHARE = 1 / 32  # of the largest range, that a channel is taken to have
 
 Quantisations = dict[str, tuple[float, int]]
 
@@ -85,6 +86,7 @@ def quantise(
     if len(samples) == 0:
         raise InputError("calibration takes at least one sample")
     graph = replace(graph, layers=[_sparsified(layer, zero_below) for layer in graph.layers])
+    graph = _equalised(graph, samples[:N_SEQUENTIAL_SAMPLES])
     stated = graph.quantisations | calibrate(graph, samples, method=method, percentile=percentile)
     means = _weight_error_means(graph, samples[:N_CORRECTION_SAMPLES], stated) if bias_correction else {}
     settings = {"calibration": method, "samples": str(len(samples)), "zero_below": str(zero_below)}
@@ -232,6 +234,34 @@ def _sparsified(layer: Layer, zero_below: float) -> Layer:
         return layer
     largest = np.abs(layer.weights).max(axis=(1, 2, 3), keepdims=True)
     return replace(layer, weights=np.where(np.abs(layer.weights) < zero_below * largest, 0.0, layer.weights))
+
+
+def _equalised(graph: FloatGraph, samples: np.ndarray) -> FloatGraph:
+    """The same network with channels of equal range where a depthwise layer alone reads a convolution.
+
+    A factor moves from each of its channels to the convolution's, whose weights have a scale for each anyway.
+    """
+    readers: dict[str, list[FloatConv | None]] = {}
+    for layer in graph.layers:
+        for name in layer.inputs:
+            readers.setdefault(name, []).append(layer if isinstance(layer, FloatConv) else None)
+    kept = {graph.output, *graph.further_outputs, *graph.quantisations}
+    tensors, layers = run_all(graph, samples), {layer.output: layer for layer in graph.layers}
+    for name in list(layers):
+        (reader, *others), maker = readers.get(name, [None]), layers[name]
+        if reader is None or others or name in kept or not isinstance(maker, FloatConv):
+            continue
+        is_depthwise = reader.groups == len(maker.bias) == len(reader.bias)
+        is_free = maker.weight_scales is None and reader.weight_scales is None
+        if not (is_depthwise and is_free and maker.low in (0, -math.inf) and maker.high == math.inf):
+            continue
+        largest = np.abs(tensors[name]).max(axis=(0, 1, 2)).astype(np.float64)
+        factor = np.maximum(largest / max(float(largest.max()), 1e-30), LEAST_SHARE)
+        layers[name] = replace(maker, weights=maker.weights / factor[:, None, None, None], bias=maker.bias / factor)
+        second = layers[reader.output]
+        assert isinstance(second, FloatConv)
+        layers[reader.output] = replace(second, weights=second.weights * factor[:, None, None, None])
+    return replace(graph, layers=list(layers.values()))
 
 
 def _weight_scales(layer: FloatConv, scale_in: float, scale_out: float) -> np.ndarray:
