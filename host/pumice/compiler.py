@@ -18,7 +18,7 @@ from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
 from .passes.stripes import stripe
-from .passes.tile import tile
+from .passes.tile import estimate, tile
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
 from .pipeline import Pipeline
 from .planes import Planes
@@ -227,12 +227,16 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
 
     ``tags``: its entries in the log, one a pass and band. ``n_bands``: 1 for a layer that runs as a whole. ``density``:
     non-zero weights over positions of the rows and channels that are left. ``steps``, ``nonzero_macs``, ``dense_macs``
-    (as the model states the layer) and ``predicted_cycles`` are those of one inference.
+    (as the model states the layer) and ``predicted_cycles`` are those of one inference; the cycles of a layer in bands
+    are with the transfers of maps that it waits for.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
     tags = [tag for tag, job in enumerate(jobs) if job.layer_pass.layer is layer]
     bands = plan.bands.get(operation.output)
+    n_cycles = sum(jobs[tag].predicted_cycles(plan, is_first=tag == 0) for tag in tags)
+    if bands:
+        n_cycles = max(n_cycles, estimate(operation, plan.planes, bands, plan.config))
     n_nonzeros = int(operation.n_terms.sum())
     n_macs = n_nonzeros * height * width
     if operation.lane_sum:
@@ -256,5 +260,5 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
         "streamed": parts[0].streamed,
-        "predicted_cycles": sum(jobs[tag].predicted_cycles(plan, is_first=tag == 0) for tag in tags),
+        "predicted_cycles": n_cycles,
     }
