@@ -1,6 +1,6 @@
-"""Delays by whole cycles."""
+"""Delays by whole cycles, and masks."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Signal, Value, unsigned
 
 
 def delayed(m: Module, value, n_cycles: int, *, reset_less: bool = True):
@@ -8,8 +8,18 @@ def delayed(m: Module, value, n_cycles: int, *, reset_less: bool = True):
 
     Reset-less registers (the default) suit data; a delayed strobe needs ``reset_less=False``.
     """
+    if n_cycles > 1 and isinstance(value, Value) and value.shape() == unsigned(1):
+        # One register for all stages: a simulator shifts it at once.
+        stages = Signal(n_cycles, reset_less=reset_less)
+        m.d.sync += stages.eq(Cat(value, stages[:-1]))
+        return stages[-1]
     for _ in range(n_cycles):
         stage = Signal.like(value, reset_less=reset_less)
         m.d.sync += stage.eq(value)
         value = stage
     return value
+
+
+def lowest_ones(n_ones, n_bits: int):
+    """``n_bits`` bits of which the lowest ``n_ones`` are set: bit ``i`` is ``i < n_ones``, in one operation."""
+    return ~(Const(-1, n_bits) << n_ones)[:n_bits]

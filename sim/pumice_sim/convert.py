@@ -24,7 +24,7 @@ KEEP = "proc -nomux -norom; memory_collect"
 # A multiplexer with a decoded select would become a function of one wide vector of all choices (pmuxtree), and a vector
 # that is driven piece by piece would be put together again for every reader (splitnets).
 FLATTEN = (
-    "proc -norom; memory_collect; flatten; opt -full; opt_clean -purge; pmuxtree; opt_expr; opt_clean; "
+    "proc -norom; memory_collect; flatten; opt -full -share_all; opt_clean -purge; pmuxtree; opt_expr; opt_clean; "
     "splitnets -driver; opt_clean -purge"
 )
 

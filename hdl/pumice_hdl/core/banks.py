@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
 from ..layouts import bank_write_layout
-from ..pipeline import delayed
+from ..pipeline import delayed, lowest_ones
 from .rotator import Rotator
 
 
@@ -51,21 +51,27 @@ class ActivationBanks(wiring.Component):
         m.submodules.rotator = rotator = self._rotator
         row = Signal(self.config.address_bits - lane_bits, reset_less=True)
         next_row = Signal.like(row, reset_less=True)
-        wrap = Signal(n_lanes, reset_less=True)
+        wrap = Signal(n_lanes, reset_less=True)  # bank holds a byte of the next row
         first_bank = self.address[:lane_bits]
         m.d.sync += [row.eq(self.address[lane_bits:]), next_row.eq(self.address[lane_bits:] + 1)]
+        m.d.sync += wrap.eq(lowest_ones(first_bank, n_lanes))
+        # Whole vectors are delayed, not their elements: a simulator copies words.
+        bytes_read = Signal(8 * n_lanes)
+        m.d.comb += rotator.vector.eq(delayed(m, bytes_read, 1))
+        write_rows = data.View(self.write.shape()["rows"].shape, delayed(m, self.write.rows.as_value(), 1))
+        write_data = delayed(m, self.write.data.as_value(), 1)
+        write_enable = delayed(m, self.write.enable, 1, reset_less=False)
         for b in range(n_lanes):
             m.submodules[f"bank{b}"] = bank = Memory(
                 shape=unsigned(8), depth=self.config.bank_depth, init=[], attrs={"ram_style": "block"}
             )
             read, write = bank.read_port(), bank.write_port()
-            m.d.sync += wrap[b].eq(b < first_bank)  # holds a byte of the next row
             m.d.comb += [
                 read.addr.eq(delayed(m, Mux(wrap[b], next_row, row), 1)),
-                rotator.vector[b].eq(delayed(m, read.data, 1)),
-                write.addr.eq(delayed(m, self.write.rows[b], 1)),
-                write.data.eq(delayed(m, self.write.data[b], 1)),
-                write.en.eq(delayed(m, self.write.enable[b], 1, reset_less=False)),
+                bytes_read.word_select(b, 8).eq(read.data),
+                write.addr.eq(write_rows[b]),
+                write.data.eq(write_data.word_select(b, 8)),
+                write.en.eq(write_enable[b]),
             ]
         m.d.comb += [
             rotator.amount.eq(delayed(m, first_bank, self.latency - rotator.latency)),

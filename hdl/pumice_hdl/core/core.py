@@ -1,6 +1,6 @@
 """A core: its own weights and activation banks, one non-zero a cycle to all lanes."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -92,9 +92,13 @@ class Core(wiring.Component):
         m.submodules.contexts = contexts = fifo.SyncFIFO(width=row_context_layout(config).size, depth=RESULT_CREDITS)
         m.submodules.drain = drain = Drain(config)
         m.submodules.reader = reader = StripeReader(config)
-        m.submodules.lanes = lanes = StripeLanes(config)
-        m.submodules.sums = sums = RowSums(config)
         striped, no_rows = self.front.striped, Signal()
+        # What only striped layers need holds still in the others.
+        any_striped = Signal()
+        m.d.sync += any_striped.eq(striped | self.back.striped)
+        lanes, sums = StripeLanes(config), RowSums(config)
+        m.submodules.lanes = EnableInserter(any_striped)(lanes)
+        m.submodules.sums = EnableInserter(any_striped)(sums)
 
         # Weight memory to issue.
         wiring.connect(m, wiring.flipped(self.weights), memory.write)
@@ -196,7 +200,7 @@ class Core(wiring.Component):
             macs.striped.eq(self.back.striped),
             macs.lane_terms.eq(lanes.terms),
             macs.lane_valid.eq(lanes.valid),
-            sums.start.eq(self.start & striped),
+            sums.start.eq(delayed(m, self.start & striped, 1, reset_less=False)),
             sums.shares.eq(macs.accumulators),
             sums.done.eq(macs.lanes_done),
             sums.layer.eq(self.back),

@@ -1,6 +1,8 @@
 """From finished accumulators to row results."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from itertools import pairwise
+
+from amaranth import Cat, EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -99,26 +101,34 @@ class Drain(wiring.Component):
             with m.If(begin):
                 m.d.sync += parameters[name].eq(context[name])
         first_lane = delayed(m, self.done, 1)
+        # The units' registers hold still when no row is under way.
+        busy = Signal()
+        cycles_left = Signal(range(self.sum_latency + self.latency + 1))
+        m.d.sync += busy.eq(self.done | (cycles_left != 0))
+        with m.If(self.done):
+            m.d.sync += cycles_left.eq(self.sum_latency + self.latency)
+        with m.Elif(cycles_left != 0):
+            m.d.sync += cycles_left.eq(cycles_left - 1)
         units, values, sums = [], [], []
         for u in range(self.config.n_requantisers):
             # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order.
-            m.submodules[f"requantiser{u}"] = unit = Requantiser()
-            waiting = [Signal(data.StructLayout({"value": signed(32), "valid": 1}), reset_less=True) for _ in range(8)]
-            for i, lane in enumerate(waiting):
-                if i < 7:
-                    m.d.sync += lane.eq(waiting[i + 1])
-                with m.If(self.done):
-                    m.d.sync += [
-                        lane.value.eq(self.accumulators[8 * u + i]),
-                        lane.valid.eq(context.tile.valid[8 * u + i] | lane_sum),
-                    ]
+            unit = Requantiser()
+            m.submodules[f"requantiser{u}"] = EnableInserter(busy)(unit)
+            waiting = [Signal(signed(32), name=f"waiting{u}_{i}", reset_less=True) for i in range(8)]
+            waiting_valid = Signal(8, name=f"waiting_valid{u}", reset_less=True)
+            with m.If(self.done):
+                m.d.sync += [value.eq(self.accumulators[8 * u + i]) for i, value in enumerate(waiting)]
+                m.d.sync += waiting_valid.eq(context.tile.valid.word_select(u, 8) | lane_sum.replicate(8))
+            with m.Elif(busy):
+                m.d.sync += [value.eq(following) for value, following in pairwise(waiting)]
+                m.d.sync += waiting_valid.eq(waiting_valid.as_signed() >> 1)  # with lane_sum all stay valid
             sums.append(Signal(signed(32), name=f"sum{u}", reset_less=True))
-            m.d.sync += sums[u].eq(Mux(first_lane, 0, sums[u]) + waiting[0].value)
+            m.d.sync += sums[u].eq(Mux(first_lane, 0, sums[u]) + waiting[0])
             units.append(unit)
-            values.append(waiting[0].value)
+            values.append(waiting[0])
             m.d.comb += [getattr(unit, n).eq(s) for n, s in parameters.items()]
             m.d.comb += [getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")]
-            valid = delayed(m, waiting[0].valid, unit.latency)
+            valid = delayed(m, waiting_valid[0], unit.latency)
             finished = Signal(64, reset_less=True)
             byte = Mux(valid, unit.activation, self.layer.zero_point)
             m.d.sync += finished.eq(Cat(finished[8:], byte))

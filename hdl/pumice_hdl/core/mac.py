@@ -1,6 +1,6 @@
 """The multiply-accumulate lanes of one core."""
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -75,27 +75,30 @@ class MacArray(wiring.Component):
         valid = Mux(self.striped, self.lane_valid, self.valid)
         enable = delayed(m, valid, 3)
         m.d.comb += self.done.eq(delayed(m, self.valid & self.last, self.latency, reset_less=False))
-        for lane in range(self.config.n_lanes):
-            term = self.lane_terms[lane]
+        takes_x, compares = Signal(), Signal()
+        m.d.comb += [takes_x.eq(self.valid & ~nothing), compares.eq(self.max & ~self.first)]
+        # What a lane takes along is delayed in one vector of all lanes: a simulator copies words.
+        n_lanes, terms = self.config.n_lanes, list(self.lane_terms)
+        lane_weights = Mux(self.striped, Cat(term.weight for term in terms), weight.as_unsigned().replicate(n_lanes))
+        lane_weights = delayed(m, lane_weights, 2)
+        # What P held is dropped.
+        restarts = Mux(self.striped, Cat(term.first for term in terms), (self.first | self.max).replicate(n_lanes))
+        restarts = delayed(m, restarts, 3)
+        shares_done = Mux(self.striped & self.lane_valid, Cat(term.last for term in terms), 0)
+        m.d.comb += self.lanes_done.eq(delayed(m, shares_done, self.latency, reset_less=False))
+        for lane, term in enumerate(terms):
             x = self.vector[lane].as_signed()
             operand = Signal(signed(8), reset_less=True)
             with m.If(self.striped):
                 m.d.sync += operand.eq(term.x)
-            with m.Elif(self.valid & ~nothing & (~self.max | self.first | (x > operand))):
+            with m.Elif(takes_x & Mux(compares, x > operand, 1)):  # a simulator compares only where it has to
                 m.d.sync += operand.eq(x)
             with m.Elif(self.valid & nothing & self.first):
                 m.d.sync += operand.eq(LOWEST)
             product = Signal(signed(16), reset_less=True)
             accumulator = Signal(signed(32), reset_less=True)
-            lane_weight = delayed(m, Mux(self.striped, term.weight, weight), 2)
-            m.d.sync += product.eq(delayed(m, operand, 1) * lane_weight)
-            # What P held is dropped.
-            restart = delayed(m, Mux(self.striped, term.first, self.first | self.max), 3)
+            m.d.sync += product.eq(delayed(m, operand, 1) * lane_weights.word_select(lane, 8).as_signed())
             with m.If(enable):
-                m.d.sync += accumulator.eq(Mux(restart, 0, accumulator) + product)
-            share_done = self.striped & self.lane_valid & term.last
-            m.d.comb += [
-                self.accumulators[lane].eq(accumulator),
-                self.lanes_done[lane].eq(delayed(m, share_done, self.latency, reset_less=False)),
-            ]
+                m.d.sync += accumulator.eq(Mux(restarts[lane], 0, accumulator) + product)
+            m.d.comb += self.accumulators[lane].eq(accumulator)
         return m

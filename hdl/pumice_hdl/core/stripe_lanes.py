@@ -75,7 +75,8 @@ class StripeLanes(wiring.Component):
             ]
         complete = Signal()
         m.d.sync += [complete.eq(completes), self.valid.eq(complete)]
-        nonzero = Signal(self.config.n_lanes)
+        nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
+        m.d.sync += any_nonzero.eq(nonzero.any())
 
         for lane in range(self.config.n_lanes):
             m.submodules[f"column{lane}"] = column = Memory(
@@ -111,6 +112,6 @@ class StripeLanes(wiring.Component):
                 term.first.eq(first),
                 term.last.eq(last),
             ]
-            m.d.comb += nonzero[lane].eq(term.weight != 0)
-        m.d.comb += self.nonzero.eq(self.valid & nonzero.any())
+            m.d.comb += nonzero[lane].eq(weight != 0)
+        m.d.comb += self.nonzero.eq(self.valid & any_nonzero)
         return m

@@ -1,11 +1,12 @@
 """Tile walker: where the lanes of each tile lie in the output plane."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
 from ..layouts import LAYER_LAYOUT, tile_layout
+from ..pipeline import lowest_ones
 
 
 class TileWalker(wiring.Component):
@@ -101,7 +102,10 @@ class TileWalker(wiring.Component):
                     tile.phase_row.eq(phase_row),
                     tile.last.eq(tiles_left == 1),
                 ]
-        mask = Cat(Mux(run_start > i, tile.valid[i], (run_stop > i) & (n_valid > i)) for i in range(n_lanes))
+        mask = Signal(n_lanes)
+        before = lowest_ones(run_start, n_lanes)
+        run = lowest_ones(run_stop, n_lanes) & lowest_ones(n_valid, n_lanes)
+        m.d.comb += mask.eq((tile.valid & before) | (run & ~before))
         with m.If(run_valid & advance):
             m.d.sync += tile.valid.eq(mask)
 

@@ -7,7 +7,7 @@ from pumice.spec.config import EngineConfig
 
 from ..core.rotator import Rotator
 from ..layouts import LAYER_LAYOUT, bank_write_layout, row_result_layout, vector_write_layout
-from ..pipeline import delayed
+from ..pipeline import delayed, lowest_ones
 from ..system.buses import activation_write_layout
 from .gaps import GapFiller
 from .store import StoreUnit
@@ -48,8 +48,8 @@ class WriteBus(wiring.Component):
 
     def __init__(self, config: EngineConfig):
         self.config = config
-        self._rotator = Rotator(config.n_lanes, lane_bits=10)
-        self.latency = 1 + self._rotator.latency
+        self._rotators = [Rotator(config.n_lanes, lane_bits) for lane_bits in (8, 1, 1)]
+        self.latency = 1 + self._rotators[0].latency
         super().__init__(
             {
                 "results": In(stream.Signature(row_result_layout(config))).array(config.n_cores),
@@ -68,7 +68,8 @@ class WriteBus(wiring.Component):
         lane_bits = n_lanes.bit_length() - 1
         m.submodules.store = store = StoreUnit(self.config)
         m.submodules.gaps = gaps = GapFiller(self.config)
-        m.submodules.rotator = rotator = self._rotator
+        data_rotator, enable_rotator, far_rotator = self._rotators
+        m.submodules += self._rotators
         m.d.comb += [store.layer.eq(self.layer), gaps.layer.eq(self.layer), gaps.go.eq(self.go)]
         self._merge_results(m, store.results)
         dma_write = Signal(vector_write_layout(self.config))
@@ -106,34 +107,44 @@ class WriteBus(wiring.Component):
         # Slot k goes to bank (address + k) % n_lanes; with it travels whether it is written, and whether its plane lies
         # the phase pitch further on. That is half a vector more than whole rows of the banks, so that odd columns,
         # in the upper half of the slots, add rows only.
-        lanes = [Cat(byte, under_way[0] & (write.start <= i) & (i < write.stop)) for i, byte in enumerate(write.data)]
-        for k, slot in enumerate(rotator.vector):
-            far, column = divmod(k, n_lanes // 2)
-            column = 2 * column + far
+        columns = [2 * (k % (n_lanes // 2)) + k // (n_lanes // 2) for k in range(n_lanes)]
+        runs = lowest_ones(write.stop, n_lanes) & ~lowest_ones(write.start, n_lanes)
+        written = Signal(n_lanes)
+        leftover = Signal()  # the last lane, alone, in the bank of the first
+        m.d.comb += [
+            written.eq(runs & under_way[0].replicate(n_lanes)),
+            leftover.eq(write.split & write.odd & (write.start != 0)),
+            data_rotator.amount.eq(-write.address[:lane_bits]),
+            enable_rotator.amount.eq(-write.address[:lane_bits]),
+            far_rotator.amount.eq(-write.address[:lane_bits]),
+        ]
+        for rotator, lanes in ((data_rotator, list(write.data)), (enable_rotator, list(written))):
+            slots = rotator.vector.as_value()
+            moved = [lanes[column - 1] if column else Const(0, len(lanes[0])) for column in columns]
+            moved[n_lanes // 2] = Mux(leftover, lanes[-1], lanes[0])
             with m.If(~write.split):
-                m.d.comb += slot.eq(lanes[k])
+                m.d.comb += slots.eq(Cat(lanes))
             with m.Elif(~write.odd):
-                m.d.comb += slot.eq(Cat(lanes[column], Const(far, 1)))
-            if column > 0:
-                with m.Else():
-                    m.d.comb += slot.eq(Cat(lanes[column - 1], Const(far, 1)))
-            if column == 1:
-                with m.If(write.split & write.odd & (write.start != 0)):
-                    m.d.comb += slot.eq(lanes[n_lanes - 1])
+                m.d.comb += slots.eq(Cat(lanes[column] for column in columns))
+            with m.Else():
+                m.d.comb += slots.eq(Cat(moved))
+        far = Cat(Const(0, n_lanes // 2), ~leftover, Const(-1, n_lanes // 2 - 1))
+        m.d.comb += far_rotator.vector.eq(Mux(write.split, far, 0))
         first_bank, row = write.address[:lane_bits], write.address[lane_bits:]
-        wrap = delayed(m, Cat(b < first_bank for b in range(n_lanes)), rotator.latency)
-        near_row = delayed(m, row, rotator.latency)
-        near_next = delayed(m, (row + 1)[: len(row)], rotator.latency)
+        wrap = delayed(m, lowest_ones(first_bank, n_lanes), data_rotator.latency)
+        near_row = delayed(m, row, data_rotator.latency)
+        near_next = delayed(m, (row + 1)[: len(row)], data_rotator.latency)
         far_row = delayed(m, (row + self.layer.phase_vectors)[: len(row)], 1)
-        far_next = delayed(m, (far_row + 1)[: len(row)], rotator.latency - 1)
-        far_row = delayed(m, far_row, rotator.latency - 1)
-        m.d.comb += [rotator.amount.eq(-first_bank), self.cores.eq(delayed(m, cores, rotator.latency))]
-        for b, slot in enumerate(rotator.rotated):
-            m.d.comb += [
-                self.banks.data[b].eq(slot[:8]),
-                self.banks.enable[b].eq(slot[8]),
-                self.banks.rows[b].eq(Mux(slot[9], Mux(wrap[b], far_next, far_row), Mux(wrap[b], near_next, near_row))),
-            ]
+        far_next = delayed(m, (far_row + 1)[: len(row)], data_rotator.latency - 1)
+        far_row = delayed(m, far_row, data_rotator.latency - 1)
+        m.d.comb += [
+            self.cores.eq(delayed(m, cores, data_rotator.latency)),
+            self.banks.data.eq(data_rotator.rotated),
+            self.banks.enable.eq(enable_rotator.rotated),
+        ]
+        for b, is_far in enumerate(far_rotator.rotated):
+            row = Mux(is_far, Mux(wrap[b], far_next, far_row), Mux(wrap[b], near_next, near_row))
+            m.d.comb += self.banks.rows[b].eq(row)
         waiting = Cat(dma_waits, store.busy, gaps.busy, (results.valid for results in self.results))
         m.d.comb += self.idle.eq(~(waiting.any() | under_way.any()))
         return m
