@@ -1,4 +1,4 @@
-"""The whole system: host registers, soft core, DMA and engine between two AXI ports."""
+"""The whole system: host registers, soft core, command walker, DMA and engine between two AXI ports."""
 
 from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
@@ -7,6 +7,7 @@ from pumice.spec.config import EngineConfig
 
 from .engine.engine import Engine
 from .system.buses import Axi4, Axi4Lite
+from .system.command_walker import CommandWalker
 from .system.dma import Dma
 from .system.host_registers import HostRegisters
 from .system.soft_core import SoftCore
@@ -45,10 +46,11 @@ class System(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.host_registers = host = HostRegisters(self.config)
-        soft_core, dma, engine = SoftCore(self.config, self.firmware), Dma(self.config), Engine(self.config)
+        soft_core, walker = SoftCore(self.config, self.firmware), CommandWalker()
+        dma, engine = Dma(self.config), Engine(self.config)
 
         # reset.hold restarts everything but the host's own registers. AXI bursts cannot be taken back, so DMA and
-        # engine go on until the DMA is idle, however short the host's pulse was; the soft core waits for that.
+        # engine go on until the DMA is idle, however short the host's pulse was; soft core and walker wait for that.
         resetting = Signal()
         with m.If(host.hold):
             m.d.sync += resetting.eq(1)
@@ -59,16 +61,23 @@ class System(wiring.Component):
         m.submodules.soft_core = soft_core
         m.submodules.dma = ResetInserter(restart)(dma)
         m.submodules.engine = ResetInserter(restart)(engine)
+        m.submodules.walker = ResetInserter(resetting)(walker)
 
         wiring.connect(m, wiring.flipped(self.host), host.host)
         wiring.connect(m, dma.memory, wiring.flipped(self.memory))
         wiring.connect(m, soft_core.mailbox, host.mailbox)
         wiring.connect(m, soft_core.dma, dma.registers)
         wiring.connect(m, soft_core.engine, engine.registers)
+        wiring.connect(m, soft_core.walker, walker.registers)
+        wiring.connect(m, walker.ram, soft_core.commands)
+        wiring.connect(m, walker.layers, engine.layers)
+        wiring.connect(m, walker.transfers, dma.transfers)
         wiring.connect(m, dma.engine, engine.memories)
         wiring.connect(m, dma.ram, soft_core.ram)
         wiring.connect(m, engine.log, soft_core.log)
         m.d.comb += [
+            walker.layers_completed.eq(engine.completed),
+            walker.transfers_completed.eq(dma.completed),
             dma.buffers.eq(host.buffers),
             host.layers.eq(engine.completed),
             host.transfers.eq(dma.completed),

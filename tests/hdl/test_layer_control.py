@@ -24,11 +24,10 @@ def test_layers_run_one_behind_the_other():
     async def bench(ctx):
         submitted, core_busy, bus_busy, counters_busy, prepared_ahead = 0, 0, 0, 0, 0
         for _ in range(6000):
-            submit = submitted < n_layers and not ctx.get(dut.queue_full) and rng.random() < 0.2
-            if submit:
-                ctx.set(dut.queued.tag, submitted)
-                submitted += 1
-            ctx.set(dut.submit, submit)
+            offer = submitted < n_layers and rng.random() < 0.2
+            ctx.set(dut.layers.p.tag, submitted)
+            ctx.set(dut.layers.valid, offer)
+            submitted += offer and ctx.get(dut.layers.ready)
             ctx.set(dut.cores_idle, core_busy == 0)
             ctx.set(dut.rows_drained, bus_busy <= 3)
             ctx.set(dut.bus_idle, bus_busy == 0)

@@ -8,6 +8,7 @@ from pumice.spec.descriptor import LAYER
 
 from ..core.core import Core
 from ..core.row_issue import Activity
+from ..layouts import word_layout
 from ..system.buses import LOG_WRITE_LAYOUT, EnginePort, RegisterBus
 from ..system.register_block import RegisterBlock
 from .counters import LayerCounters
@@ -21,7 +22,9 @@ class Engine(wiring.Component):
     Members
     -------
     registers : In(RegisterBus())
-        Block ``engine`` with the LAYER descriptor.
+        Block ``engine``.
+    layers : In(stream of LAYER's words)
+        Layers to run, in order; one waits while another runs.
     memories : In(EnginePort(config))
         The DMA's access to activations and weights. Transfers and layers may overlap; keeping them off each other's
         data is the command list's business.
@@ -36,6 +39,7 @@ class Engine(wiring.Component):
         super().__init__(
             {
                 "registers": In(RegisterBus()),
+                "layers": In(stream.Signature(word_layout(LAYER))),
                 "memories": In(EnginePort(config)),
                 "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
                 "completed": Out(16),
@@ -55,10 +59,10 @@ class Engine(wiring.Component):
             cores.append(core)
 
         wiring.connect(m, wiring.flipped(self.registers), registers.bus)
-        m.d.comb += [getattr(sequencer.queued, f.name).eq(getattr(registers.descriptor, f.name)) for f in LAYER.fields]
+        m.d.comb += [getattr(sequencer.layers.p, f.name).eq(getattr(self.layers.p, f.name)) for f in LAYER.fields]
         m.d.comb += [
-            sequencer.submit.eq(registers.submit_go),
-            registers.status_queue_full.eq(sequencer.queue_full),
+            sequencer.layers.valid.eq(self.layers.valid),
+            self.layers.ready.eq(sequencer.layers.ready),
             registers.status_busy.eq(sequencer.busy),
             registers.completed_n.eq(self.completed),
         ]

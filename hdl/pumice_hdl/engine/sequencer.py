@@ -1,7 +1,7 @@
 """Layer sequencer: which layer the cores prepare, which one runs, when one is complete."""
 
 from amaranth import Module, Signal
-from amaranth.lib import enum, wiring
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts import LAYER_LAYOUT
@@ -20,10 +20,10 @@ class LayerSequencer(wiring.Component):
 
     Members
     -------
-    queued : In(LAYER_LAYOUT), submit : In(1)
-        Descriptor registers, which double as the queue; ``submit`` is ignored while ``queue_full``.
-    queue_full, busy : Out(1)
-        The descriptor has not been taken yet; a layer waits, is prepared or runs.
+    layers : In(stream of LAYER_LAYOUT)
+        One waits here; the next is taken once that one is given out.
+    busy : Out(1)
+        A layer waits, is prepared or runs.
     front, back : Out(LAYER_LAYOUT)
         Descriptor of the layer that the front ends read for, and of the one that drains and stores.
     start : Out(1)
@@ -48,14 +48,12 @@ class LayerSequencer(wiring.Component):
         Pulse: last cycle of the back layer.
     """
 
-    queued: LAYER_LAYOUT
+    layers: stream.Interface
 
     def __init__(self):
         super().__init__(
             {
-                "queued": In(LAYER_LAYOUT),
-                "submit": In(1),
-                "queue_full": Out(1),
+                "layers": In(stream.Signature(LAYER_LAYOUT)),
                 "busy": Out(1),
                 "front": Out(LAYER_LAYOUT),
                 "back": Out(LAYER_LAYOUT),
@@ -75,16 +73,18 @@ class LayerSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         front_state = Signal(Front)
+        waits, waiting = Signal(), Signal(LAYER_LAYOUT, reset_less=True)
         m.d.sync += self.start.eq(0)
 
-        with m.If(self.submit):
-            m.d.sync += self.queue_full.eq(1)
+        m.d.comb += self.layers.ready.eq(~waits)
+        with m.If(self.layers.valid & self.layers.ready):
+            m.d.sync += [waiting.eq(self.layers.payload), waits.eq(1)]
         with m.Switch(front_state):
-            with m.Case(Front.IDLE), m.If(self.queue_full):
+            with m.Case(Front.IDLE), m.If(waits):
                 m.d.sync += [
-                    self.front.eq(self.queued),
+                    self.front.eq(waiting),
                     self.start.eq(1),
-                    self.queue_full.eq(0),
+                    waits.eq(0),
                     front_state.eq(Front.PREPARED),
                 ]
             with m.Case(Front.PREPARED):
@@ -100,7 +100,7 @@ class LayerSequencer(wiring.Component):
             self.complete.eq(
                 self.running & (front_state != Front.RUNNING) & self.rows_drained & self.bus_idle & ~self.counters_busy
             ),
-            self.busy.eq(self.queue_full | (front_state != Front.IDLE) | self.running),
+            self.busy.eq(waits | (front_state != Front.IDLE) | self.running),
         ]
         with m.If(self.go):
             m.d.sync += self.running.eq(1)

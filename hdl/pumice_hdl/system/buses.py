@@ -47,8 +47,22 @@ class RamPort(wiring.Signature):
         )
 
 
-BUFFERS_LAYOUT = data.ArrayLayout(data.StructLayout({"base": 40, "bytes": 32}), len(BUFFERS))
-"""Memory buffers of the host, in the order of `BUFFERS`: bus address (the low three bits are ignored) and length."""
+class RamReads(wiring.Signature):
+    """64-bit reads of soft-core RAM, seen from the initiator.
+
+    Members
+    -------
+    address : Out(17)
+        64-bit word address.
+    read : Out(1), ready : In(1)
+        A read is granted in a cycle with both.
+    read_data : In(64)
+        Valid in the cycle after a granted read.
+    """
+
+    def __init__(self):
+        super().__init__({"address": Out(17), "read": Out(1), "ready": In(1), "read_data": In(64)})
+
 
 BUFFERS_LAYOUT = data.ArrayLayout(data.StructLayout({"base": 40, "bytes": 32}), len(BUFFERS))
 """Memory buffers of the host, in the order of `BUFFERS`: bus address (the low three bits are ignored) and length."""

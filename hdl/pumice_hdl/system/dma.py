@@ -93,16 +93,17 @@ class BurstIssuer(wiring.Component):
 class Dma(wiring.Component):
     """Runs TRANSFER descriptors, in order, between memory and activations, weights or soft-core RAM.
 
-    ``submit`` puts a transfer into the queue, from where its runs go one by one, each checked (3 cycles) while the one
-    before it moves. Between two runs that are read the addresses of the second are issued while the first one's data
-    still arrives, and the destination pauses for one cycle. A transfer that follows or is a write starts after
-    everything before it has completed; the runs of one write follow each other without waiting for answers.
+    A transfer of the stream, or the firmware's own by ``submit``, which goes first, enters a queue of one, from where its
+    runs go one by one, each checked (3 cycles) while the one before it moves. Between two runs that are read the
+    addresses of the second are issued while the first one's data still arrives, and the destination pauses for one
+    cycle. A transfer that follows or is a write starts after everything before it has completed; the runs of one write
+    follow each other without waiting for answers.
 
     Reads take a word a cycle, as the memory delivers and the destination accepts; any number of bursts may be
     outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles; data may precede its
     address. A read counts when its last word is accepted by its destination, a write when all responses are in.
 
-    Faults, after which ``submit`` is ignored until ``clear``:
+    Faults, after which ``submit`` is ignored and nothing taken from the stream until ``clear``:
 
     bounds
         A run leaves its buffer or the chip's memory, has a length of 0, addresses that differ modulo 8, a core or
@@ -119,6 +120,8 @@ class Dma(wiring.Component):
     -------
     registers : In(RegisterBus())
         Block ``dma``.
+    transfers : In(stream of TRANSFER's words)
+        In order; those that are counted by ``completed``.
     buffers : In(BUFFERS_LAYOUT)
         Stable while busy.
     memory : Out(Axi4())
@@ -130,7 +133,7 @@ class Dma(wiring.Component):
     busy : Out(1)
         A transfer runs or waits.
     completed : Out(16)
-        Transfers completed since clear.
+        Transfers of the stream completed since clear.
     read_bytes, write_bytes : Out(32)
         Bytes of the data beats moved since clear, up to a fault.
     """
@@ -144,6 +147,7 @@ class Dma(wiring.Component):
         super().__init__(
             {
                 "registers": In(RegisterBus()),
+                "transfers": In(stream.Signature(word_layout(TRANSFER))),
                 "buffers": In(BUFFERS_LAYOUT),
                 "memory": Out(Axi4()),
                 "engine": Out(EnginePort(config)),
@@ -171,6 +175,7 @@ class Dma(wiring.Component):
         front = Signal(word_layout(TRANSFER), reset_less=True)  # the queued transfer
         front_address = Signal(MEMORY_WORD_BITS, reset_less=True)
         front_words = Signal(word_bits, reset_less=True)  # of its run
+        front_own, own = Signal(), Signal()  # the firmware's: queued, running
         front_dropped = Signal()
         continues = Signal()  # a run of the queued transfer has been taken
         issued = Signal()
@@ -207,6 +212,7 @@ class Dma(wiring.Component):
             free.eq(~busy | done | (continues & front.write & ~moving)),
         ]
 
+        own_completed = Signal(16)
         fault, fault_address = Signal(8), Signal(32, reset_less=True)
         bounds_fault, bus_fault = Signal(), Signal()
 
@@ -217,9 +223,17 @@ class Dma(wiring.Component):
         buffer = self.buffers[front.buffer]
         with m.FSM(name="queue") as queue:
             m.d.comb += queue_full.eq(~queue.ongoing("EMPTY"))
-            with m.State("EMPTY"), m.If(block.submit_go & (fault == 0)):
-                m.d.sync += [front.eq(block.descriptor), front_dropped.eq(0), issued.eq(0), continues.eq(0)]
-                m.next = "ADD"
+            with m.State("EMPTY"), m.If(fault == 0):
+                m.d.comb += self.transfers.ready.eq(~block.submit_go)
+                with m.If(block.submit_go | self.transfers.valid):
+                    m.d.sync += [
+                        front.eq(Mux(block.submit_go, block.descriptor, self.transfers.payload)),
+                        front_own.eq(block.submit_go),
+                        front_dropped.eq(0),
+                        issued.eq(0),
+                        continues.eq(0),
+                    ]
+                    m.next = "ADD"
             with m.State("ADD"):
                 m.d.sync += [
                     front_address.eq(buffer.base[3:] + front.offset[3:]),
@@ -276,6 +290,7 @@ class Dma(wiring.Component):
                 busy.eq(1),
                 moving.eq(1),
                 dropped.eq(front_dropped),
+                own.eq(front_own),
                 running.write.eq(front.write),
                 running.space.eq(front.space),
                 running.core.eq(front.core),
@@ -396,6 +411,7 @@ class Dma(wiring.Component):
             block.status_busy.eq(self.busy),
             block.status_fault.eq(fault),
             block.completed_n.eq(self.completed),
+            block.own_completed_n.eq(own_completed),
             block.fault_address_value.eq(fault_address),
         ]
         with m.If(clear):
@@ -411,7 +427,8 @@ class Dma(wiring.Component):
             ]
         counts = ~dropped & ~bus_fault
         for counter, step in (
-            (self.completed, done & ~dropped & running.ends_transfer),
+            (self.completed, done & ~dropped & running.ends_transfer & ~own),
+            (own_completed, done & ~dropped & running.ends_transfer & own),
             (self.read_bytes, (received & counts) << 3),
             (self.write_bytes, (sent & counts) << 3),
         ):

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.registers import BLOCK_BASES, BLOCK_BYTES, FIRMWARE_BYTES
 
-from .buses import LOG_WRITE_LAYOUT, RamPort, RegisterBus
+from .buses import LOG_WRITE_LAYOUT, RamPort, RamReads, RegisterBus
 
 RESET_VECTOR = 0
 BLOCK_WORD_BITS = BLOCK_BYTES.bit_length() - 1 - 2
@@ -76,11 +76,11 @@ def verilog_source() -> Path:
 
 
 class SoftCore(wiring.Component):
-    """VexRiscv with firmware in its RAM, joined to the register blocks of mailbox, DMA and engine.
+    """VexRiscv with firmware in its RAM, joined to the register blocks of mailbox, DMA, engine and command walker.
 
     RAM is at address 0, 64 bits wide, one read and one write a cycle; addresses repeat above its size. Reads are
-    granted to ``ram``, data, instructions in this order, writes to ``ram``, ``log``, data. Registers are from
-    ``MMIO_BASE``, one block each ``BLOCK_BYTES``, and are accessed in whole words; elsewhere above ``MMIO_BASE`` reads
+    granted to ``ram``, ``commands``, data, instructions in this order, writes to ``ram``, ``log``, data. Registers are
+    from ``MMIO_BASE``, one block each ``BLOCK_BYTES``, and are accessed in whole words; elsewhere above it reads
     give 0 and writes are lost.
 
     Without conflicts a load takes 3 cycles on the data bus, a store 2, a refill of the instruction cache (32 bytes) 16.
@@ -99,9 +99,11 @@ class SoftCore(wiring.Component):
         Holds the processor in reset, for two cycles at least; the other ports go on.
     ram : In(RamPort())
         The DMA's access; never refused.
+    commands : In(RamReads())
+        The command walker's access; granted at once unless ``ram`` reads.
     log : In(stream.Signature(LOG_WRITE_LAYOUT))
         Writes of the engine; taken at once unless ``ram`` writes.
-    mailbox, dma, engine : Out(RegisterBus())
+    mailbox, dma, engine, walker : Out(RegisterBus())
         The blocks' registers. ``address`` and ``write_data`` are driven, with ``write`` 0, in all other cycles too.
 
     Raises
@@ -111,10 +113,12 @@ class SoftCore(wiring.Component):
     """
 
     ram: wiring.PureInterface
+    commands: wiring.PureInterface
     log: stream.Interface
     mailbox: wiring.PureInterface
     dma: wiring.PureInterface
     engine: wiring.PureInterface
+    walker: wiring.PureInterface
 
     def __init__(self, config: EngineConfig, firmware: bytes):
         if len(firmware) > FIRMWARE_BYTES:
@@ -125,6 +129,7 @@ class SoftCore(wiring.Component):
             {
                 "restart": In(1),
                 "ram": In(RamPort()),
+                "commands": In(RamReads()),
                 "log": In(stream.Signature(LOG_WRITE_LAYOUT)),
                 **{block: Out(RegisterBus()) for block in BLOCK_BASES},
             }
@@ -144,18 +149,22 @@ class SoftCore(wiring.Component):
         wants_data = data.stb & ~data.we & ~is_register & ~data_read
         wants_instruction = instructions.stb & ~instruction_read
         grants_register = data.stb & ~data.we & is_register & ~data_read
-        grants_data = wants_data & ~self.ram.read
+        taken = self.ram.read | self.commands.read
+        grants_data = wants_data & ~taken
+        m.d.comb += self.commands.ready.eq(~self.ram.read)
         m.d.sync += [
             data_read.eq(grants_data | grants_register),
-            instruction_read.eq(wants_instruction & ~wants_data & ~self.ram.read),
+            instruction_read.eq(wants_instruction & ~wants_data & ~taken),
         ]
         with m.If(self.ram.read):
             m.d.comb += read.addr.eq(self.ram.address)
+        with m.Elif(self.commands.read):
+            m.d.comb += read.addr.eq(self.commands.address)
         with m.Elif(wants_data):
             m.d.comb += read.addr.eq(data.adr[1:])
         with m.Else():
             m.d.comb += read.addr.eq(instructions.adr[1:])
-        m.d.comb += self.ram.read_data.eq(read.data)
+        m.d.comb += [self.ram.read_data.eq(read.data), self.commands.read_data.eq(read.data)]
 
         m.d.comb += self.log.ready.eq(~self.ram.write)
         grants_write = data.stb & data.we & (is_register | ~(self.ram.write | self.log.valid))

@@ -1,13 +1,13 @@
 """Registers of the system, each stated once.
 
-Three blocks: ``host`` is the AXI4-Lite slave that the host sees; ``mailbox``, ``dma`` and ``engine`` are seen by the
-soft core. Access: ``ro``, ``rw``, ``w1p`` (writing 1 gives a pulse; reads 0), ``wo`` (each write is an event that carries
+Blocks: ``host`` is the AXI4-Lite slave that the host sees; ``mailbox``, ``dma``, ``engine`` and ``walker`` are seen by
+the soft core. Access: ``ro``, ``rw``, ``w1p`` (writing 1 gives a pulse; reads 0), ``wo`` (each write is an event that carries
 its value; reads 0). A ``w1p`` or ``wo`` field never shares a register with an ``rw`` one.
 """
 
 from dataclasses import dataclass
 
-from .descriptor import BUFFERS, LAYER, TRANSFER
+from .descriptor import BUFFERS, TRANSFER
 
 MAGIC = 0x494D5550  # "PUMI", little-endian
 VERSION_MAJOR, VERSION_MINOR = 3, 0
@@ -31,7 +31,7 @@ FAULT_CODES = {name: code for code, (name, _) in FAULTS.items()}
 # Soft-core address map: RAM from 0, registers above MMIO_BASE.
 MMIO_BASE = 0x8000_0000
 BLOCK_BYTES = 0x100
-BLOCK_BASES = {"mailbox": MMIO_BASE, "dma": MMIO_BASE + BLOCK_BYTES, "engine": MMIO_BASE + 2 * BLOCK_BYTES}
+BLOCK_BASES = {name: MMIO_BASE + i * BLOCK_BYTES for i, name in enumerate(("mailbox", "dma", "engine", "walker"))}
 
 # Soft-core RAM: firmware first, then the layer log, then command lists, or two pages of one, to the end of the RAM.
 FIRMWARE_BYTES = 8192
@@ -220,30 +220,12 @@ REGISTERS = (
         0,
         16,
         "ro",
-        "Transfers completed since clear; a read counts when its data is in place, a write when the memory has answered.",
+        "Transfers of the walker completed since clear; a read counts when its data is in place, a write when the memory"
+        " has answered.",
     ),
-    Register("dma", "clear", 0x0C, "clear", 0, 1, "w1p", "Zeroes completed, fault and the byte counters."),
+    Register("dma", "clear", 0x0C, "clear", 0, 1, "w1p", "Zeroes fault, completed ones and the byte counters."),
+    Register("dma", "own_completed", 0x14, "n", 0, 16, "ro", "Transfers by ``submit`` completed since clear."),
     Register("dma", "fault_address", 0x10, "value", 0, 32, "ro", "Bus address (low 32 bits) of the first fault."),
-    Register(
-        "engine",
-        "submit",
-        0x00,
-        "go",
-        0,
-        1,
-        "w1p",
-        "Queues the layer in the descriptor registers; ignored while queue_full.",
-    ),
-    Register(
-        "engine",
-        "status",
-        0x04,
-        "queue_full",
-        0,
-        1,
-        "ro",
-        "A queued layer waits for the running one's cores to finish.",
-    ),
     Register("engine", "status", 0x04, "busy", 1, 1, "ro", "A layer runs or waits."),
     Register(
         "engine",
@@ -256,10 +238,44 @@ REGISTERS = (
         "Layers completed since clear, their results and log entries in place.",
     ),
     Register("engine", "clear", 0x0C, "clear", 0, 1, "w1p", "Zeroes completed."),
+    Register(
+        "walker",
+        "begin",
+        0x00,
+        "address",
+        0,
+        32,
+        "wo",
+        "Starts a walk at this RAM address, a multiple of 8; counts are those of this walk. Ignored while busy.",
+    ),
+    Register(
+        "walker", "resume", 0x04, "address", 0, 32, "wo", "Goes on with the walk at this RAM address. Ignored while busy."
+    ),
+    Register("walker", "clear", 0x08, "clear", 0, 1, "w1p", "Stops at once, gives up what is offered, zeroes counts."),
+    Register("walker", "status", 0x0C, "busy", 0, 1, "ro", "Walks."),
+    Register("walker", "status", 0x0C, "ended", 1, 1, "ro", "Stopped at an END."),
+    Register("walker", "status", 0x0C, "malformed", 2, 1, "ro", "Stopped at a malformed command."),
+    Register("walker", "at", 0x10, "address", 0, 32, "ro", "RAM address of the command."),
+    Register("walker", "end", 0x14, "address", 0, 32, "rw", "RAM address where commands end, a multiple of 8."),
+    Register(
+        "walker",
+        "layer_limit",
+        0x18,
+        "n",
+        0,
+        16,
+        "rw",
+        "Layers that may be handed over since clear, modulo 2**16; at most 32,767 ahead.",
+    ),
+    Register("walker", "skip", 0x1C, "walks", 0, 4, "rw", "SKIP_ bits of the walk."),
+    Register("walker", "input_offset", 0x20, "n", 0, 32, "rw", "Of the sample's part of the input buffer."),
+    Register("walker", "output_offset", 0x24, "n", 0, 32, "rw", "Of the sample's part of the output buffer."),
+    Register("walker", "input_bytes", 0x28, "n", 0, 32, "rw", "Of a sample."),
+    Register("walker", "output_bytes", 0x2C, "n", 0, 32, "rw", "Of a sample."),
 )
 
-DESCRIPTOR_OFFSET = 0x40  # dma: TRANSFER's words, engine: LAYER's words, as rw registers from here
-DESCRIPTORS = {"dma": TRANSFER, "engine": LAYER}
+DESCRIPTOR_OFFSET = 0x40  # dma: TRANSFER's words, as rw registers from here
+DESCRIPTORS = {"dma": TRANSFER}
 
 
 def block(name: str) -> list[Register]:

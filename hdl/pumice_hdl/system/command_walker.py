@@ -1,0 +1,203 @@
+"""Reads command lists from soft-core RAM and hands their layers and transfers to engine and DMA."""
+
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+from pumice.spec.descriptor import (
+    BUFFER_INPUT,
+    BUFFER_OUTPUT,
+    COMMAND,
+    LAYER,
+    OP_END,
+    OP_LAYER,
+    OP_TRANSFER,
+    SKIP_FIRST,
+    SKIP_LAST,
+    TRANSFER,
+)
+
+from ..layouts import word_layout
+from .buses import RamReads, RegisterBus
+from .register_block import RegisterBlock
+
+COMMAND_LAYOUT, LAYER_WORDS, TRANSFER_WORDS = word_layout(COMMAND), word_layout(LAYER), word_layout(TRANSFER)
+RAM_BITS = 64
+# 64-bit words of the payloads; COMMAND takes one.
+N_PAYLOAD = {OP_END: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSFER: TRANSFER.n_words // 2}
+MAX_PAYLOAD = max(N_PAYLOAD.values())
+
+
+class State(enum.Enum, shape=3):
+    """What the walker does in a cycle."""
+
+    IDLE = 0
+    ASK = 1  # for a command's head
+    DECODE = 2  # has it
+    LOAD = 3  # asks for the payload
+    LOADED = 4  # has its last word
+    WAIT = 5  # until the counts are reached
+    OFFER = 6  # until engine or DMA takes it
+
+
+def reached(counter: Value, n: Value) -> Value:
+    """Whether a 16-bit counter that wraps has reached ``n``, from which it is less than 2**15 away."""
+    return ~(counter - n)[15]
+
+
+class CommandWalker(wiring.Component):
+    """Walks the commands of a list from an address to END, to ``end`` or to the first malformed one.
+
+    A command takes 5 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
+    the engine's or the DMA's queue. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
+    be up to 32,767 layers or transfers ahead of what has completed. END ends the walk without waiting.
+
+    Transfers of the input and output buffers are moved by the registers ``input_offset`` and ``output_offset``, and by
+    ``input_bytes`` and ``output_bytes`` where they belong to a neighbouring sample (SKIP_FIRST, SKIP_LAST).
+
+    Members
+    -------
+    registers : In(RegisterBus())
+        Block ``walker``. ``clear`` may withdraw an offer.
+    ram : Out(RamReads())
+        Soft-core RAM.
+    layers : Out(stream of LAYER's words), transfers : Out(stream of TRANSFER's words)
+        In the order of the list.
+    layers_completed, transfers_completed : In(16)
+        Of those handed over since ``clear``, modulo 2**16.
+    """
+
+    registers: wiring.PureInterface
+    ram: wiring.PureInterface
+    layers: stream.Interface
+    transfers: stream.Interface
+    layers_completed: Signal
+    transfers_completed: Signal
+
+    def __init__(self):
+        super().__init__(
+            {
+                "registers": In(RegisterBus()),
+                "ram": Out(RamReads()),
+                "layers": Out(stream.Signature(LAYER_WORDS)),
+                "transfers": Out(stream.Signature(TRANSFER_WORDS)),
+                "layers_completed": In(16),
+                "transfers_completed": In(16),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.block = block = RegisterBlock("walker")
+        wiring.connect(m, wiring.flipped(self.registers), block.bus)
+
+        state = Signal(State)
+        at = Signal.like(self.ram.address)  # of the command
+        behind = Signal.like(at)  # of what lies behind it
+        place = Signal.like(at)  # of the next payload word
+        end = block.end_address[3:]
+        head, command = Signal(COMMAND_LAYOUT), Signal(COMMAND_LAYOUT, reset_less=True)
+        payload = Signal(RAM_BITS * MAX_PAYLOAD, reset_less=True)  # the newest word on top
+        arrives = Signal()  # a payload word, in this cycle
+        ended, malformed = Signal(), Signal()
+        n_layers, n_transfers = Signal(16), Signal(16)  # handed over since clear
+        layers_base, transfers_base = Signal(16), Signal(16)  # from which this walk's commands count
+        m.d.comb += [
+            head.eq(self.ram.read_data),
+            block.status_busy.eq(state != State.IDLE),
+            block.status_ended.eq(ended),
+            block.status_malformed.eq(malformed),
+            block.at_address.eq(at << 3),
+        ]
+
+        known, length = Signal(), Signal(range(MAX_PAYLOAD + 2))  # of the command at ``head``
+        with m.Switch(head.op):
+            for op, n_words in N_PAYLOAD.items():
+                with m.Case(op):
+                    m.d.comb += [length.eq(1 + n_words), known.eq(head.n_words == 2 * (1 + n_words))]
+        skipped = (head.op == OP_TRANSFER) & ((head.skip & block.skip_walks) != 0)
+
+        is_layer = command.op == OP_LAYER
+        layers_due, transfers_due = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        may_go = reached(self.transfers_completed, transfers_due) & Mux(
+            is_layer, reached(block.layer_limit_n, n_layers + 1), reached(self.layers_completed, layers_due)
+        )
+
+        # What a transfer is moved by.
+        transfer = Signal(TRANSFER_WORDS)
+        sample_offset, sample_bytes = Signal(32), Signal(32)
+        offset = Signal(32, reset_less=True)
+        with m.Switch(transfer.buffer):
+            for buffer, name in ((BUFFER_INPUT, "input"), (BUFFER_OUTPUT, "output")):
+                with m.Case(buffer):
+                    m.d.comb += [
+                        sample_offset.eq(getattr(block, f"{name}_offset_n")),
+                        sample_bytes.eq(getattr(block, f"{name}_bytes_n")),
+                    ]
+        m.d.comb += [
+            transfer.eq(payload[-RAM_BITS * N_PAYLOAD[OP_TRANSFER] :]),
+            self.transfers.p.eq(transfer),
+            self.transfers.p.offset.eq(transfer.offset + offset),
+            self.layers.p.eq(payload[-RAM_BITS * N_PAYLOAD[OP_LAYER] :]),
+        ]
+
+        m.d.sync += arrives.eq(0)
+        with m.If(arrives):
+            m.d.sync += payload.eq(self.ram.read_data << (RAM_BITS * (MAX_PAYLOAD - 1)) | payload >> RAM_BITS)
+        with m.Switch(state):
+            with m.Case(State.IDLE):
+                begins = block.begin_address_strobe
+                with m.If(begins):
+                    m.d.sync += [layers_base.eq(n_layers), transfers_base.eq(n_transfers)]
+                with m.If(begins | block.resume_address_strobe):
+                    address = Mux(begins, block.begin_address, block.resume_address)
+                    m.d.sync += [at.eq(address[3:]), ended.eq(0), malformed.eq(0), state.eq(State.ASK)]
+            with m.Case(State.ASK):
+                m.d.comb += [self.ram.address.eq(at), self.ram.read.eq(at < end)]
+                with m.If(at >= end):
+                    m.d.sync += state.eq(State.IDLE)
+                with m.Elif(self.ram.ready):
+                    m.d.sync += state.eq(State.DECODE)
+            with m.Case(State.DECODE):
+                m.d.sync += [
+                    command.eq(head),
+                    behind.eq(at + length),
+                    place.eq(at + 1),
+                    layers_due.eq(layers_base + head.after_layers),
+                    transfers_due.eq(transfers_base + head.after_transfers),
+                ]
+                with m.If(~known | (at + length > end)):
+                    m.d.sync += [malformed.eq(1), state.eq(State.IDLE)]
+                with m.Elif(head.op == OP_END):
+                    m.d.sync += [ended.eq(1), state.eq(State.IDLE)]
+                with m.Elif(skipped):
+                    m.d.sync += [transfers_base.eq(transfers_base - 1), at.eq(at + length), state.eq(State.ASK)]
+                with m.Else():
+                    m.d.sync += state.eq(State.LOAD)
+            with m.Case(State.LOAD):
+                m.d.comb += [self.ram.address.eq(place), self.ram.read.eq(1)]
+                with m.If(self.ram.ready):
+                    m.d.sync += [place.eq(place + 1), arrives.eq(1)]
+                    with m.If(place + 1 == behind):
+                        m.d.sync += state.eq(State.LOADED)
+            with m.Case(State.LOADED):
+                m.d.sync += state.eq(State.WAIT)
+            with m.Case(State.WAIT):
+                with m.If((command.skip & SKIP_FIRST) != 0):
+                    m.d.sync += offset.eq(sample_offset - sample_bytes)
+                with m.Elif((command.skip & SKIP_LAST) != 0):
+                    m.d.sync += offset.eq(sample_offset + sample_bytes)
+                with m.Else():
+                    m.d.sync += offset.eq(sample_offset)
+                with m.If(may_go):
+                    m.d.sync += state.eq(State.OFFER)
+            with m.Case(State.OFFER):
+                m.d.comb += [self.layers.valid.eq(is_layer), self.transfers.valid.eq(~is_layer)]
+                with m.If(Mux(is_layer, self.layers.ready, self.transfers.ready)):
+                    m.d.sync += [at.eq(behind), state.eq(State.ASK)]
+                    with m.If(is_layer):
+                        m.d.sync += n_layers.eq(n_layers + 1)
+                    with m.Else():
+                        m.d.sync += n_transfers.eq(n_transfers + 1)
+        with m.If(block.clear_clear):
+            m.d.sync += [state.eq(State.IDLE), n_layers.eq(0), n_transfers.eq(0)]
+        return m
