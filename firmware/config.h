@@ -17,10 +17,9 @@
 #error "PUMICE_RAM_BYTES must be defined"
 #endif
 
-// Says whether a 16-bit counter of completed layers or transfers, which wraps, has reached `n`. It is never further away
-// than a walk of a list is long.
-static inline bool pumice_reached(uint32_t completed, uint32_t n) { return ((completed - n) & 0x8000u) == 0; }
+// Says whether a counter of completed layers or transfers, which wraps, has reached `n`.
+static inline bool pumice_reached(uint32_t completed, uint32_t n) { return (int32_t)(completed - n) >= 0; }
 
-// Lists of any length run from two pages. A walk has fewer layers and transfers, the fetches of pages and copies of the
-// log included, than half of what the 16-bit counters of completed ones count: the compiler sees to that.
+// The walker's counts have 16 bits; it is never further ahead than a log is long and lists wait for their transfers.
 _Static_assert(PUMICE_COMMANDS_OFFSET + 2 * PUMICE_PAGE_BYTES <= PUMICE_RAM_BYTES, "two pages must fit in RAM");
+_Static_assert(PUMICE_COMMANDS_OFFSET % PUMICE_PAGE_BYTES == 0, "lists begin where pages do");

@@ -69,31 +69,70 @@
 #define PUMICE_DMA_STATUS_FAULT_MASK 0xFF00u  // ro: 0, or the code of the first fault (bus, bounds) since clear; the DMA then drops its transfers.
 #define PUMICE_DMA_COMPLETED_ADDRESS 0x80000108u
 #define PUMICE_DMA_COMPLETED_N_LSB 0u
-#define PUMICE_DMA_COMPLETED_N_MASK 0xFFFFu  // ro: Transfers completed since clear; a read counts when its data is in place, a write when the memory has answered.
+#define PUMICE_DMA_COMPLETED_N_MASK 0xFFFFFFFFu  // ro: Transfers of the walker completed since clear; a read counts when its data is in place, a write when the memory has answered.
 #define PUMICE_DMA_CLEAR_ADDRESS 0x8000010Cu
 #define PUMICE_DMA_CLEAR_CLEAR_LSB 0u
-#define PUMICE_DMA_CLEAR_CLEAR_MASK 0x1u  // w1p: Zeroes completed, fault and the byte counters.
+#define PUMICE_DMA_CLEAR_CLEAR_MASK 0x1u  // w1p: Zeroes fault, completed ones and the byte counters.
 #define PUMICE_DMA_FAULT_ADDRESS_ADDRESS 0x80000110u
 #define PUMICE_DMA_FAULT_ADDRESS_VALUE_LSB 0u
 #define PUMICE_DMA_FAULT_ADDRESS_VALUE_MASK 0xFFFFFFFFu  // ro: Bus address (low 32 bits) of the first fault.
+#define PUMICE_DMA_OWN_COMPLETED_ADDRESS 0x80000114u
+#define PUMICE_DMA_OWN_COMPLETED_N_LSB 0u
+#define PUMICE_DMA_OWN_COMPLETED_N_MASK 0xFFFFFFFFu  // ro: Transfers by ``submit`` completed since clear.
 #define PUMICE_DMA_DESCRIPTOR_ADDRESS 0x80000140u  // rw: transfer's words follow.
 
 // Registers: engine
-#define PUMICE_ENGINE_SUBMIT_ADDRESS 0x80000200u
-#define PUMICE_ENGINE_SUBMIT_GO_LSB 0u
-#define PUMICE_ENGINE_SUBMIT_GO_MASK 0x1u  // w1p: Queues the layer in the descriptor registers; ignored while queue_full.
 #define PUMICE_ENGINE_STATUS_ADDRESS 0x80000204u
-#define PUMICE_ENGINE_STATUS_QUEUE_FULL_LSB 0u
-#define PUMICE_ENGINE_STATUS_QUEUE_FULL_MASK 0x1u  // ro: A queued layer waits for the running one's cores to finish.
 #define PUMICE_ENGINE_STATUS_BUSY_LSB 1u
 #define PUMICE_ENGINE_STATUS_BUSY_MASK 0x2u  // ro: A layer runs or waits.
 #define PUMICE_ENGINE_COMPLETED_ADDRESS 0x80000208u
 #define PUMICE_ENGINE_COMPLETED_N_LSB 0u
-#define PUMICE_ENGINE_COMPLETED_N_MASK 0xFFFFu  // ro: Layers completed since clear, their results and log entries in place.
+#define PUMICE_ENGINE_COMPLETED_N_MASK 0xFFFFFFFFu  // ro: Layers completed since clear, their results and log entries in place.
 #define PUMICE_ENGINE_CLEAR_ADDRESS 0x8000020Cu
 #define PUMICE_ENGINE_CLEAR_CLEAR_LSB 0u
 #define PUMICE_ENGINE_CLEAR_CLEAR_MASK 0x1u  // w1p: Zeroes completed.
-#define PUMICE_ENGINE_DESCRIPTOR_ADDRESS 0x80000240u  // rw: layer's words follow.
+
+// Registers: walker
+#define PUMICE_WALKER_BEGIN_ADDRESS 0x80000300u
+#define PUMICE_WALKER_BEGIN_ADDRESS_LSB 0u
+#define PUMICE_WALKER_BEGIN_ADDRESS_MASK 0xFFFFFFFFu  // wo: Starts a walk at this RAM address, a multiple of 8; counts are those of this walk. Ignored while busy.
+#define PUMICE_WALKER_RESUME_ADDRESS 0x80000304u
+#define PUMICE_WALKER_RESUME_ADDRESS_LSB 0u
+#define PUMICE_WALKER_RESUME_ADDRESS_MASK 0xFFFFFFFFu  // wo: Goes on with the walk at this RAM address. Ignored while busy.
+#define PUMICE_WALKER_CLEAR_ADDRESS 0x80000308u
+#define PUMICE_WALKER_CLEAR_CLEAR_LSB 0u
+#define PUMICE_WALKER_CLEAR_CLEAR_MASK 0x1u  // w1p: Stops at once, gives up what is offered, zeroes counts.
+#define PUMICE_WALKER_STATUS_ADDRESS 0x8000030Cu
+#define PUMICE_WALKER_STATUS_BUSY_LSB 0u
+#define PUMICE_WALKER_STATUS_BUSY_MASK 0x1u  // ro: Walks.
+#define PUMICE_WALKER_STATUS_ENDED_LSB 1u
+#define PUMICE_WALKER_STATUS_ENDED_MASK 0x2u  // ro: Stopped at an END.
+#define PUMICE_WALKER_STATUS_MALFORMED_LSB 2u
+#define PUMICE_WALKER_STATUS_MALFORMED_MASK 0x4u  // ro: Stopped at a malformed command.
+#define PUMICE_WALKER_AT_ADDRESS 0x80000310u
+#define PUMICE_WALKER_AT_ADDRESS_LSB 0u
+#define PUMICE_WALKER_AT_ADDRESS_MASK 0xFFFFFFFFu  // ro: RAM address of the command.
+#define PUMICE_WALKER_END_ADDRESS 0x80000314u
+#define PUMICE_WALKER_END_ADDRESS_LSB 0u
+#define PUMICE_WALKER_END_ADDRESS_MASK 0xFFFFFFFFu  // rw: RAM address where commands end, a multiple of 8.
+#define PUMICE_WALKER_LAYER_LIMIT_ADDRESS 0x80000318u
+#define PUMICE_WALKER_LAYER_LIMIT_N_LSB 0u
+#define PUMICE_WALKER_LAYER_LIMIT_N_MASK 0xFFFFu  // rw: Layers that may be handed over since clear, modulo 2**16; at most 32,767 ahead.
+#define PUMICE_WALKER_SKIP_ADDRESS 0x8000031Cu
+#define PUMICE_WALKER_SKIP_WALKS_LSB 0u
+#define PUMICE_WALKER_SKIP_WALKS_MASK 0xFu  // rw: SKIP_ bits of the walk.
+#define PUMICE_WALKER_INPUT_OFFSET_ADDRESS 0x80000320u
+#define PUMICE_WALKER_INPUT_OFFSET_N_LSB 0u
+#define PUMICE_WALKER_INPUT_OFFSET_N_MASK 0xFFFFFFFFu  // rw: Of the sample's part of the input buffer.
+#define PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS 0x80000324u
+#define PUMICE_WALKER_OUTPUT_OFFSET_N_LSB 0u
+#define PUMICE_WALKER_OUTPUT_OFFSET_N_MASK 0xFFFFFFFFu  // rw: Of the sample's part of the output buffer.
+#define PUMICE_WALKER_INPUT_BYTES_ADDRESS 0x80000328u
+#define PUMICE_WALKER_INPUT_BYTES_N_LSB 0u
+#define PUMICE_WALKER_INPUT_BYTES_N_MASK 0xFFFFFFFFu  // rw: Of a sample.
+#define PUMICE_WALKER_OUTPUT_BYTES_ADDRESS 0x8000032Cu
+#define PUMICE_WALKER_OUTPUT_BYTES_N_LSB 0u
+#define PUMICE_WALKER_OUTPUT_BYTES_N_MASK 0xFFFFFFFFu  // rw: Of a sample.
 
 // Codes in structures
 #define PUMICE_OP_END 0x0u

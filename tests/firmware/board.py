@@ -1,4 +1,4 @@
-"""What the firmware sees: a model of the mailbox, DMA and engine registers, and images to load.
+"""What the firmware sees: a model of the mailbox, DMA, engine and walker registers, and images to load.
 
 The cocotb bench of the soft core and the PC-side tests of the C sources share it; they decide when transfers and layers
 complete and move the bytes.
@@ -10,6 +10,8 @@ from collections import deque
 from pumice.spec.config import TINY
 from pumice.spec.descriptor import (
     BUFFER_IMAGE,
+    BUFFER_INPUT,
+    BUFFER_OUTPUT,
     COMMAND,
     IMAGE_HEADER,
     IMAGE_MAGIC,
@@ -20,13 +22,14 @@ from pumice.spec.descriptor import (
     OP_NEXT_PAGE,
     OP_TRANSFER,
     PAGE_BYTES,
+    SKIP_FIRST,
+    SKIP_LAST,
     SPACE_WEIGHTS,
     TRANSFER,
 )
 from pumice.spec.registers import DESCRIPTOR_OFFSET, DESCRIPTORS, FAULT_CODES, block, find
 
 HEADER_BYTES = 4 * IMAGE_HEADER.n_words
-COUNTER = 1 << 16  # where completed counters wrap
 INPUT_BYTES, OUTPUT_BYTES = 8, 24  # of a sample
 
 
@@ -98,17 +101,22 @@ def image(load: list[int], run: list[int], n_layers: int, **header: int) -> byte
 
 
 class Board:
-    """Registers of mailbox, DMA and engine; refuses accesses that the register map does not allow.
+    """Registers of mailbox, DMA, engine and walker; refuses accesses that the register map does not allow.
+
+    The walker itself is not here.
 
     Attributes
     ----------
     events : list of (str, tuple)
-        What the firmware and the blocks did, in order: ``"dma submit"`` with the descriptor's words,
-        ``"dma completed"``, ``"dma clear"``, the same for the engine.
+        What the firmware, the walker and the blocks did, in order: ``"dma submit"`` with the descriptor's words,
+        ``"dma completed"``, ``"dma clear"``, the same for the engine; ``"own submit"``, ``"own completed"`` for
+        transfers of the firmware's own; ``"walker begin"`` and the like with what was written.
     finished : (int, int) or None
         Fault and detail of the last command's end.
     bad_transfer : int or None
-        This transfer (counted from the command's start) gets the fault ``bad_code`` when it is submitted.
+        This transfer (counted from the command's start, own ones too) gets the fault ``bad_code`` when it is submitted.
+    walker : dict of int
+        Registers of the walker as last written, and ``status`` and ``at``.
     """
 
     def __init__(self):
@@ -117,9 +125,10 @@ class Board:
         self.ready = False
         self.finished: tuple[int, int] | None = None
         self.events: list[tuple[str, tuple]] = []
-        self.descriptor = {name: [0] * structure.n_words for name, structure in DESCRIPTORS.items()}
-        self.queue: dict[str, deque] = {name: deque() for name in DESCRIPTORS}
-        self.completed = dict.fromkeys(DESCRIPTORS, 0)
+        self.descriptor = [0] * DESCRIPTORS["dma"].n_words
+        self.queue: dict[str, deque[tuple[str, list[int]]]] = {"dma": deque(), "engine": deque()}
+        self.completed = {"dma": 0, "own": 0, "engine": 0}
+        self.walker = {r.reg: 0 for r in block("walker")}
         self.fault_code = self.fault_address = 0
         self.bad_transfer: int | None = None
         self.bad_code = FAULT_CODES["bus"]
@@ -134,9 +143,22 @@ class Board:
 
     def complete(self, name: str) -> None:
         """The running transfer or layer is done."""
-        self.queue[name].popleft()
-        self.completed[name] = (self.completed[name] + 1) % COUNTER
-        self.events.append((f"{name} completed", ()))
+        what, _ = self.queue[name].popleft()
+        self.completed[what] += 1
+        self.events.append((f"{what} completed", ()))
+
+    def submit(self, what: str, words: list[int]) -> None:
+        """Hand a layer (``"engine"``) or a transfer (``"dma"``, ``"own"``) over to its block, which must have room."""
+        queue = self.queue["dma" if what == "own" else what]
+        assert len(queue) < 2, f"{what} submitted to a full queue"
+        self.events.append((f"{what} submit", tuple(words)))
+        if what == "engine":
+            queue.append((what, words))
+            return
+        if len(self.submits("dma") + self.submits("own")) - 1 == self.bad_transfer:
+            self.fault_code, self.fault_address = self.bad_code, 0xDEAD0
+        if not self.fault_code:
+            queue.append((what, words))
 
     def read(self, name: str, offset: int) -> int:
         """Value of a register."""
@@ -146,19 +168,26 @@ class Board:
                 "detail": self.detail, "config": TINY.config_id,
                 "image_bytes": len(self.buffers[BUFFER_IMAGE]), "log_bytes": self.log_bytes,
             }  # fmt: skip
+        elif name == "walker":
+            values = self.walker
         else:
             n_queued = len(self.queue[name])
-            fault = self.fault_code if name == "dma" else 0
-            values = {"status": (n_queued > 1) | (n_queued > 0) << 1 | fault << 8, "completed": self.completed[name]}
+            busy = (n_queued > 0) << find(name, "status", "busy").lsb
+            values = {"status": busy, "completed": self.completed[name]}
             if name == "dma":
-                values["fault_address"] = self.fault_address
+                values["status"] |= (n_queued > 1) | self.fault_code << 8
+                values |= {"fault_address": self.fault_address, "own_completed": self.completed["own"]}
         return {find(name, reg).offset: value for reg, value in values.items()}.get(offset, 0)
 
     def write(self, name: str, offset: int, value: int) -> None:
         """The firmware writes a register."""
         regs = {r.offset: r.reg for r in block(name) if r.access != "ro"}
         reg, word = regs.get(offset), (offset - DESCRIPTOR_OFFSET) // 4
-        if reg == "finish":
+        if name == "walker":
+            assert reg, f"write to walker {offset:#x}"
+            self.walker[reg] = value
+            self.events.append((f"walker {reg}", (value,)))
+        elif reg == "finish":
             self.finished, self.command, self.more = (value, self.detail), 0, 0
         elif reg == "detail":
             self.detail = value
@@ -168,22 +197,92 @@ class Board:
             assert not self.queue[name], f"{name} cleared while busy"
             self.completed[name] = 0
             if name == "dma":
-                self.fault_code = 0
+                self.fault_code = self.completed["own"] = 0
             self.events.append((f"{name} clear", ()))
         elif reg == "submit":
-            self._submit(name)
+            self.submit("own", list(self.descriptor))
         else:
-            assert name in self.descriptor, f"write to {name} {offset:#x}"
-            assert 0 <= word < len(self.descriptor[name]), f"write to {name} {offset:#x}"
-            self.descriptor[name][word] = value
+            assert name == "dma", f"write to {name} {offset:#x}"
+            assert 0 <= word < len(self.descriptor), f"write to {name} {offset:#x}"
+            self.descriptor[word] = value
 
-    def _submit(self, name: str) -> None:
-        assert len(self.queue[name]) < 2, f"{name} submitted to a full queue"
-        if name == "dma" and len(self.submits("dma")) == self.bad_transfer:
-            self.fault_code, self.fault_address = self.bad_code, 0xDEAD0
-        words = list(self.descriptor[name])
-        if name == "dma" and TRANSFER.unpack(words)["n_runs"] == 1:
-            words[4:] = [0, 0]  # whatever was in the registers has no meaning
-        self.events.append((f"{name} submit", tuple(words)))
-        if name == "engine" or not self.fault_code:
-            self.queue[name].append(words)
+
+class WalkerModel:
+    """What `pumice_hdl.system.command_walker.CommandWalker` does, a command at a time, on a `Board` with ``ram``."""
+
+    def __init__(self, board):
+        self.board = board
+        self.handed = {"engine": 0, "dma": 0}  # since clear
+        self.base = dict(self.handed)
+        self.walks = False
+
+    def hears(self, reg: str, value: int) -> None:
+        """The firmware has written a register."""
+        registers = self.board.walker
+        if reg == "clear":
+            self.handed, self.walks = {"engine": 0, "dma": 0}, False
+        elif reg in ("begin", "resume"):
+            assert not self.walks, f"walker {reg} while busy"
+            assert value % 8 == registers["end"] % 8 == 0
+            registers["at"], self.walks = value, True
+            if reg == "begin":
+                self.base = dict(self.handed)
+        else:
+            return
+        registers["status"] = int(self.walks)
+
+    def stop(self, status: int) -> None:
+        """Stop with status bits."""
+        self.walks, self.board.walker["status"] = False, status
+
+    def step(self) -> None:
+        """Carry the command out, if it need not wait."""
+        board, registers = self.board, self.board.walker
+        if not self.walks:
+            return
+        at, end = registers["at"], registers["end"]
+        if at >= end:
+            return self.stop(0)
+        words = [int.from_bytes(board.ram[i : i + 4], "little") for i in range(at, end, 4)]
+        head = COMMAND.unpack(words)
+        payload = {OP_END: 0, OP_NEXT_PAGE: 0, OP_LAYER: LAYER.n_words, OP_TRANSFER: TRANSFER.n_words}.get(head["op"])
+        if payload is None or head["n_words"] != COMMAND.n_words + payload or len(words) < head["n_words"]:
+            return self.stop(4)
+        words = words[COMMAND.n_words : head["n_words"]]
+        what = "engine" if head["op"] == OP_LAYER else "dma"
+        if head["op"] == OP_NEXT_PAGE:
+            registers["at"] = (at | PAGE_BYTES - 1) + 1
+        elif head["op"] == OP_TRANSFER and head["skip"] & registers["skip"]:
+            self.base["dma"] -= 1
+            registers["at"] += 4 * head["n_words"]
+        elif head["op"] == OP_END:
+            if not registers["skip"] & SKIP_LAST or self.may_go(head, is_layer=False):
+                self.stop(2)
+        elif (
+            self.may_go(head, is_layer=what == "engine")
+            and len(board.queue[what]) < 2
+            and not (what == "dma" and board.fault_code)
+        ):
+            self.handed[what] += 1
+            registers["at"] += 4 * head["n_words"]
+            board.submit(what, words if what == "engine" else self.moved(words, head["skip"]))
+
+    def may_go(self, head: dict[str, int], *, is_layer: bool) -> bool:
+        """Whether a command's counts are reached."""
+        done, base = self.board.completed, self.base
+        if done["dma"] < base["dma"] + head["after_transfers"]:
+            return False
+        if is_layer:
+            return self.handed["engine"] < self.board.walker["layer_limit"]
+        return done["engine"] >= base["engine"] + head["after_layers"]
+
+    def moved(self, words: list[int], skip: int) -> list[int]:
+        """A transfer of the sample's part of its buffer."""
+        fields = TRANSFER.unpack(words)
+        name = {BUFFER_INPUT: "input", BUFFER_OUTPUT: "output"}.get(fields["buffer"])
+        if name is None:
+            return words
+        n_bytes = self.board.walker[f"{name}_bytes"]
+        by = -n_bytes if skip & SKIP_FIRST else n_bytes if skip & SKIP_LAST else 0
+        offset = fields["offset"] + self.board.walker[f"{name}_offset"] + by
+        return TRANSFER.pack(**fields | {"offset": offset})

@@ -23,8 +23,8 @@ class LayerCounters(wiring.Component):
         This cycle belongs to a layer and is counted.
     activities, nonzeros : In
         Of each core.
-    tag : In(16)
-        The layer's number; its entry's place is ``tag`` modulo 128.
+    place : In(range(ENTRIES))
+        Of the layer's entry in the log.
     complete : In(1)
         Last cycle of a layer: the counters, this cycle included, become its entry and start again at 0. Must not come
         while ``busy``.
@@ -43,7 +43,7 @@ class LayerCounters(wiring.Component):
                 "active": In(1),
                 "activities": In(Activity).array(config.n_cores),
                 "nonzeros": In(1).array(config.n_cores),
-                "tag": In(16),
+                "place": In(range(ENTRIES)),
                 "complete": In(1),
                 "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
                 "busy": Out(1),
@@ -87,7 +87,7 @@ class LayerCounters(wiring.Component):
         with m.If(self.log.valid & self.log.ready):
             m.d.sync += [words.eq(words[64:]), words_left.eq(words_left - 1), address.eq(address + 1)]
         with m.If(self.complete):
-            m.d.sync += address.eq(LOG_OFFSET // 8 + (self.tag % ENTRIES) * WORDS_PER_ENTRY)
+            m.d.sync += address.eq(LOG_OFFSET // 8 + self.place * WORDS_PER_ENTRY)
         with m.If(complete):
             m.d.sync += [words.eq(Cat(*totals)), words_left.eq(WORDS_PER_ENTRY)]
         return m

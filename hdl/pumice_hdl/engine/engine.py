@@ -30,7 +30,7 @@ class Engine(wiring.Component):
         data is the command list's business.
     log : Out(stream of LOG_WRITE_LAYOUT)
         Log entries on their way to soft-core RAM.
-    completed : Out(16)
+    completed : Out(32)
         Layers completed since ``clear``, results readable and log entry in place.
     """
 
@@ -42,7 +42,7 @@ class Engine(wiring.Component):
                 "layers": In(stream.Signature(word_layout(LAYER))),
                 "memories": In(EnginePort(config)),
                 "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
-                "completed": Out(16),
+                "completed": Out(32),
             }
         )
 
@@ -101,7 +101,7 @@ class Engine(wiring.Component):
             sequencer.bus_idle.eq(write_bus.idle),
             sequencer.counters_busy.eq(counters.busy),
             counters.active.eq(sequencer.busy),
-            counters.tag.eq(sequencer.back.tag),
+            counters.place.eq(self.completed),
             counters.complete.eq(sequencer.complete),
         ]
         # The gap filler begins once `back` is in place.

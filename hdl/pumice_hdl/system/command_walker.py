@@ -10,7 +10,9 @@ from pumice.spec.descriptor import (
     LAYER,
     OP_END,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     SKIP_FIRST,
     SKIP_LAST,
     TRANSFER,
@@ -21,9 +23,10 @@ from .buses import RamReads, RegisterBus
 from .register_block import RegisterBlock
 
 COMMAND_LAYOUT, LAYER_WORDS, TRANSFER_WORDS = word_layout(COMMAND), word_layout(LAYER), word_layout(TRANSFER)
-RAM_BITS = 64
+RAM_BYTES = 8  # of a word
+RAM_BITS = 8 * RAM_BYTES
 # 64-bit words of the payloads; COMMAND takes one.
-N_PAYLOAD = {OP_END: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSFER: TRANSFER.n_words // 2}
+N_PAYLOAD = {OP_END: 0, OP_NEXT_PAGE: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSFER: TRANSFER.n_words // 2}
 MAX_PAYLOAD = max(N_PAYLOAD.values())
 
 
@@ -47,9 +50,11 @@ def reached(counter: Value, n: Value) -> Value:
 class CommandWalker(wiring.Component):
     """Walks the commands of a list from an address to END, to ``end`` or to the first malformed one.
 
+    NEXT_PAGE leads to the next multiple of PAGE_BYTES. END waits in the last walk only.
+
     A command takes 5 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
     the engine's or the DMA's queue. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
-    be up to 32,767 layers or transfers ahead of what has completed. END ends the walk without waiting.
+    be up to 32,767 layers or transfers ahead of what has completed.
 
     Transfers of the input and output buffers are moved by the registers ``input_offset`` and ``output_offset``, and by
     ``input_bytes`` and ``output_bytes`` where they belong to a neighbouring sample (SKIP_FIRST, SKIP_LAST).
@@ -117,6 +122,7 @@ class CommandWalker(wiring.Component):
         skipped = (head.op == OP_TRANSFER) & ((head.skip & block.skip_walks) != 0)
 
         is_layer = command.op == OP_LAYER
+        is_last = (block.skip_walks & SKIP_LAST) != 0  # no walk behind this one
         layers_due, transfers_due = Signal(16, reset_less=True), Signal(16, reset_less=True)
         may_go = reached(self.transfers_completed, transfers_due) & Mux(
             is_layer, reached(block.layer_limit_n, n_layers + 1), reached(self.layers_completed, layers_due)
@@ -167,8 +173,10 @@ class CommandWalker(wiring.Component):
                 ]
                 with m.If(~known | (at + length > end)):
                     m.d.sync += [malformed.eq(1), state.eq(State.IDLE)]
+                with m.Elif(head.op == OP_NEXT_PAGE):
+                    m.d.sync += [at.eq((at | (PAGE_BYTES // RAM_BYTES - 1)) + 1), state.eq(State.ASK)]
                 with m.Elif(head.op == OP_END):
-                    m.d.sync += [ended.eq(1), state.eq(State.IDLE)]
+                    m.d.sync += state.eq(State.WAIT)
                 with m.Elif(skipped):
                     m.d.sync += [transfers_base.eq(transfers_base - 1), at.eq(at + length), state.eq(State.ASK)]
                 with m.Else():
@@ -188,7 +196,9 @@ class CommandWalker(wiring.Component):
                     m.d.sync += offset.eq(sample_offset + sample_bytes)
                 with m.Else():
                     m.d.sync += offset.eq(sample_offset)
-                with m.If(may_go):
+                with m.If(command.op == OP_END), m.If(may_go | ~is_last):
+                    m.d.sync += [ended.eq(1), state.eq(State.IDLE)]
+                with m.Elif(may_go):
                     m.d.sync += state.eq(State.OFFER)
             with m.Case(State.OFFER):
                 m.d.comb += [self.layers.valid.eq(is_layer), self.transfers.valid.eq(~is_layer)]

@@ -93,8 +93,8 @@ class BurstIssuer(wiring.Component):
 class Dma(wiring.Component):
     """Runs TRANSFER descriptors, in order, between memory and activations, weights or soft-core RAM.
 
-    A transfer of the stream, or the firmware's own by ``submit``, which goes first, enters a queue of one, from where its
-    runs go one by one, each checked (3 cycles) while the one before it moves. Between two runs that are read the
+    A transfer of the stream, or the firmware's own by ``submit``, which goes first, enters a queue of one, from where
+    its runs go one by one, each checked (3 cycles) while the one before it moves. Between two runs that are read the
     addresses of the second are issued while the first one's data still arrives, and the destination pauses for one
     cycle. A transfer that follows or is a write starts after everything before it has completed; the runs of one write
     follow each other without waiting for answers.
@@ -132,7 +132,7 @@ class Dma(wiring.Component):
         Soft-core RAM.
     busy : Out(1)
         A transfer runs or waits.
-    completed : Out(16)
+    completed : Out(32)
         Transfers of the stream completed since clear.
     read_bytes, write_bytes : Out(32)
         Bytes of the data beats moved since clear, up to a fault.
@@ -153,7 +153,7 @@ class Dma(wiring.Component):
                 "engine": Out(EnginePort(config)),
                 "ram": Out(RamPort()),
                 "busy": Out(1),
-                "completed": Out(16),
+                "completed": Out(32),
                 "read_bytes": Out(32),
                 "write_bytes": Out(32),
             }
@@ -212,7 +212,7 @@ class Dma(wiring.Component):
             free.eq(~busy | done | (continues & front.write & ~moving)),
         ]
 
-        own_completed = Signal(16)
+        own_completed = Signal(32)
         fault, fault_address = Signal(8), Signal(32, reset_less=True)
         bounds_fault, bus_fault = Signal(), Signal()
 
