@@ -6,7 +6,7 @@ from pumice.errors import DeviceError
 from pumice.image import parse_header
 from pumice.spec import registers
 from pumice.spec.config import EngineConfig
-from pumice.spec.descriptor import BUFFERS
+from pumice.spec.descriptor import BUFFERS, LOG_COUNTERS
 
 CYCLES, READ_BYTES, WRITE_BYTES = 1234, 567, 89
 
@@ -100,8 +100,9 @@ class FakeHardware:
             inputs = memory["input"][:n_bytes].tobytes()
             output, log = run_image(memory["image"].tobytes(), self.config, inputs, n_samples=n_samples)
             memory["output"][: len(output)] = np.frombuffer(output, np.uint8)
-            words = memory["log"].view(np.uint32).reshape(len(log), -1)
-            words[:] = [[10 + entry["tag"], entry["steps"], entry["nonzeros"], 1, 2, 3, 4, 5] for entry in log]
+            words = memory["log"].view(np.uint32).reshape(-1, len(LOG_COUNTERS))
+            entries = [[10 + i, entry["steps"], entry["nonzeros"], 1, 2, 3, 4, 5] for i, entry in enumerate(log)]
+            words[: len(log)] = entries
             self._set("cycles", CYCLES)
             self._set("read_bytes", READ_BYTES)
             self._set("write_bytes", WRITE_BYTES)

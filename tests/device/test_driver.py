@@ -55,6 +55,8 @@ def test_samples_run_together(graph, image):
             for x, run in zip(samples, runs, strict=False):
                 assert np.array_equal(image.unpack_output(run.output), golden.run(graph, x))
             assert [run.n_together for run in runs] == [m for m in batches for _ in range(m)]
+            logged = [entry["cycles"] for run in runs for entry in run.log]
+            assert logged == [10 + i for m in batches for i in range(m * image.header["n_layers"])]
             for total, name in ((CYCLES, "cycles"), (READ_BYTES, "read_bytes"), (WRITE_BYTES, "write_bytes")):
                 shares = [getattr(run, name) for run in runs]
                 assert sum(shares) == total * len(batches)

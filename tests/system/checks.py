@@ -1,5 +1,7 @@
 """Runs a graph on a board and compares every tensor with the golden model."""
 
+import itertools
+
 import numpy as np
 from pumice import golden
 from pumice.compiler import compile_graph
@@ -34,9 +36,9 @@ def assert_rtl_matches_golden(board, graph, samples, *, formats=None) -> int:
         np.testing.assert_array_equal(
             plain.unpack_output(run.output), expected[i % len(samples)][result], err_msg=result
         )
-    run = together[-1]
     _, log = run_image(plain.data, config, plain.pack_input(samples[0]))
-    for tag, (entry, reference) in enumerate(zip(run.log, log, strict=True)):
+    entries = itertools.chain.from_iterable(run.log for run in together)
+    for tag, (entry, reference) in enumerate(zip(entries, log * len(together), strict=True)):
         for counter in ("steps", "nonzeros"):
             assert entry[counter] == reference[counter], f"layer {tag}: {counter}"
         stalls = sum(value for name, value in entry.items() if name.startswith("stall_"))

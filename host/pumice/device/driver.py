@@ -9,7 +9,7 @@ from ..errors import DeviceError, DeviceTimeoutError, InputError
 from ..image import Image, parse_header
 from ..spec import registers
 from ..spec.config import CONFIGS, EngineConfig
-from ..spec.descriptor import BUFFERS, LOG_COUNTERS, LOG_ENTRY_BYTES
+from ..spec.descriptor import LOG_COUNTERS, LOG_ENTRY_BYTES
 from .protocol import Buffer, Hardware
 
 BOOT_READS = 20_000
@@ -131,11 +131,10 @@ class EngineDriver:
         header = parse_header(image.data, self.config)
         self._header = None
         self._free_buffers()
-        log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
-        sizes = (header["n_bytes"], header["input_bytes"], header["output_bytes"], log_bytes, header["scratch_bytes"])
-        for name, n_bytes in zip(BUFFERS, sizes, strict=True):
-            if n_bytes:
-                self._allocate(name, n_bytes)
+        sizes = {"image": header["n_bytes"], **self._sample_bytes(header), "scratch": header["scratch_bytes"]}
+        for name in BUFFERS:
+            if sizes[name]:
+                self._allocate(name, sizes[name])
             else:
                 self._write(f"{name}_bytes", 0)
         self._room = 1
@@ -183,7 +182,8 @@ class EngineDriver:
         self._command(registers.COMMAND_RUN, "the inference" if n == 1 else f"{n} inferences", n)
         words = memoryview(self._get("log")).cast("I")
         names = [name for name, _ in LOG_COUNTERS]
-        log = tuple(dict(zip(names, words[i : i + len(names)], strict=True)) for i in range(0, len(words), len(names)))
+        log = [dict(zip(names, words[i : i + len(names)], strict=True)) for i in range(0, len(words), len(names))]
+        n_layers = self._header["n_layers"]
         output = self._get("output")
         totals = [self._read(name) for name in ("cycles", "read_bytes", "write_bytes")]
         runs = []
@@ -192,7 +192,12 @@ class EngineDriver:
             part = output[i * output_bytes : (i + 1) * output_bytes]
             runs.append(
                 EngineRun(
-                    output=part, log=log, cycles=cycles, read_bytes=read_bytes, write_bytes=write_bytes, n_together=n
+                    output=part,
+                    log=tuple(log[i * n_layers : (i + 1) * n_layers]),
+                    cycles=cycles,
+                    read_bytes=read_bytes,
+                    write_bytes=write_bytes,
+                    n_together=n,
                 )
             )
         return runs
@@ -201,12 +206,13 @@ class EngineDriver:
         """Buffers for as many samples as there is memory for, ``n_samples`` at most; returns how many."""
         while n_samples > self._room:
             self._room = 0
-            for name in ("input", "output"):
+            sizes = self._sample_bytes(header)
+            for name in sizes:
                 if buffer := self._buffers.pop(name, None):
                     buffer.free()
             try:
-                for name in ("input", "output"):
-                    self._allocate(name, n_samples * header[f"{name}_bytes"])
+                for name, n_bytes in sizes.items():
+                    self._allocate(name, n_samples * n_bytes)
             except DeviceError:
                 if n_samples == 1:
                     raise
@@ -214,6 +220,12 @@ class EngineDriver:
             else:
                 self._room = n_samples
         return n_samples
+
+    @staticmethod
+    def _sample_bytes(header: dict[str, int]) -> dict[str, int]:
+        """Bytes that a sample takes in each buffer that holds several."""
+        log_bytes = header["n_layers"] * LOG_ENTRY_BYTES
+        return {"input": header["input_bytes"], "output": header["output_bytes"], "log": log_bytes}
 
     def _allocate(self, name: str, n_bytes: int) -> None:
         buffer = self._buffers[name] = self.hardware.allocate(n_bytes)

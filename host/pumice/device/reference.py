@@ -65,8 +65,7 @@ def run_image(
     output_bytes : bytes
         The output buffer.
     log : list of dict of str to int
-        For each layer command its ``tag`` and, summed over cores and tiles, its ``steps`` and ``nonzeros`` (the same
-        for every sample).
+        For each layer command, sample after sample, ``steps`` and ``nonzeros`` summed over cores and tiles.
 
     Raises
     ------
@@ -107,7 +106,6 @@ class Machine:
             self.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset), n_walks)
         if len(self.log) != header["n_layers"] * n_samples:
             raise DeviceError(f"the image ran {len(self.log)} layers but its header says {header['n_layers']} a sample")
-        self.log = self.log[-header["n_layers"] :]
 
     def run(self, words: np.ndarray, n_walks: int = 1) -> None:
         """Walk one command list to its end, ``n_walks`` times."""
@@ -182,7 +180,7 @@ class Machine:
             self._store(
                 layer["gap_start"] + j * layer["gap_pitch"] + np.arange(layer["gap_bytes"]), layer["zero_point"]
             )
-        entry = {"tag": layer["tag"], "steps": 0, "nonzeros": 0}
+        entry = {"steps": 0, "nonzeros": 0}
         for core, memory in enumerate(self.weights):
             if layer["striped"]:
                 self._striped(layer, core, entry)
