@@ -269,9 +269,6 @@
 #define PUMICE_LAYER_PARAMETER_WORD 0u
 #define PUMICE_LAYER_PARAMETER_LSB 8u
 #define PUMICE_LAYER_PARAMETER_MASK 0xFF00u  // Parameter of the weight format (`WeightFormat.parameter`).
-#define PUMICE_LAYER_TAG_WORD 0u
-#define PUMICE_LAYER_TAG_LSB 16u
-#define PUMICE_LAYER_TAG_MASK 0xFFFF0000u  // Number of the layer; its log entry goes there.
 #define PUMICE_LAYER_SEGMENT_WORD 1u
 #define PUMICE_LAYER_SEGMENT_LSB 0u
 #define PUMICE_LAYER_SEGMENT_MASK 0xFFFFFFFFu  // 64-bit word address of the segment in every core's weight memory.

@@ -49,9 +49,9 @@ def end(after_layers: int = 0, after_transfers: int = 0) -> list[int]:
     return command(OP_END, [], after_layers, after_transfers)
 
 
-def random_layer(rng: random.Random, tag: int) -> list[int]:
+def random_layer(rng: random.Random, number: int) -> list[int]:
     """LAYER words with random content."""
-    return [tag << 16, *(rng.getrandbits(32) for _ in range(LAYER.n_words - 1))]
+    return [number << 16, *(rng.getrandbits(32) for _ in range(LAYER.n_words - 1))]
 
 
 def weight_transfer(rng: random.Random) -> list[int]:

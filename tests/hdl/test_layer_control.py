@@ -25,7 +25,7 @@ def test_layers_run_one_behind_the_other():
         submitted, core_busy, bus_busy, counters_busy, prepared_ahead = 0, 0, 0, 0, 0
         for _ in range(6000):
             offer = submitted < n_layers and rng.random() < 0.2
-            ctx.set(dut.layers.p.tag, submitted)
+            ctx.set(dut.layers.p.segment, submitted)
             ctx.set(dut.layers.valid, offer)
             submitted += offer and ctx.get(dut.layers.ready)
             ctx.set(dut.cores_idle, core_busy == 0)
@@ -34,18 +34,18 @@ def test_layers_run_one_behind_the_other():
             ctx.set(dut.counters_busy, counters_busy > 0)
             if ctx.get(dut.start):
                 assert core_busy == 0, "start while a front end works"
-                events.append(("start", ctx.get(dut.front.tag)))
+                events.append(("start", ctx.get(dut.front.segment)))
             if ctx.get(dut.complete):
                 assert core_busy == 0
                 assert bus_busy == 0
                 assert counters_busy == 0
-                events.append(("complete", ctx.get(dut.back.tag)))
+                events.append(("complete", ctx.get(dut.back.segment)))
             if ctx.get(dut.go):
                 assert ctx.get(dut.complete) or not ctx.get(dut.running)
-                events.append(("go", ctx.get(dut.front.tag)))
+                events.append(("go", ctx.get(dut.front.segment)))
             prepared_ahead += ctx.get(dut.ahead)
             if ctx.get(dut.enable):
-                assert ctx.get(dut.front.tag) == ctx.get(dut.back.tag)
+                assert ctx.get(dut.front.segment) == ctx.get(dut.back.segment)
             counters_busy = int(rng.integers(2, 90)) if ctx.get(dut.complete) else max(0, counters_busy - 1)
             if ctx.get(dut.go):
                 core_busy = int(rng.integers(2, 60))

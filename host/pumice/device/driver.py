@@ -9,7 +9,7 @@ from ..errors import DeviceError, DeviceTimeoutError, InputError
 from ..image import Image, parse_header
 from ..spec import registers
 from ..spec.config import CONFIGS, EngineConfig
-from ..spec.descriptor import LOG_COUNTERS, LOG_ENTRY_BYTES
+from ..spec.descriptor import BUFFERS, LOG_COUNTERS, LOG_ENTRY_BYTES
 from .protocol import Buffer, Hardware
 
 BOOT_READS = 20_000

@@ -31,7 +31,7 @@ class Job:
     layer_pass : LayerPass
         Its weights.
     descriptor : dict of str to int
-        Fields of `spec.descriptor.LAYER` but for ``tag`` and ``segment``.
+        Fields of `spec.descriptor.LAYER` but for ``segment``.
     n_steps : int
         Decoder steps, of a striped layer slots; all cores.
     regions : list of Region

@@ -216,7 +216,7 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
         if any(_overlap(store.region, region) for store in pending for region in job.regions):
             flush()
         address = visits.addresses.get(i, job.layer_pass.address)
-        order.layer(i, job, address, for_all=arrival is not None and i == 1)  # it may write where outputs were
+        order.layer(job, address, for_all=arrival is not None and i == 1)  # it may write where outputs were
         flush()
         pending += job.stores
         if arrival is not None and i == 0:
@@ -262,12 +262,12 @@ class _Order:
             fields = {"buffer": BUFFER_IMAGE, "local": address * WORD_BYTES, "offset": offset, "n_bytes": len(segment)}
             self._put(place, space=SPACE_WEIGHTS, core=core, write=0, **fields)
 
-    def layer(self, tag: int, job: Job, address: int, *, for_all: bool = False) -> None:
+    def layer(self, job: Job, address: int, *, for_all: bool = False) -> None:
         """Run a job with its weights at ``address``, if ``for_all`` when all transfers before it have completed."""
         places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
         places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
         after = self._commands.n_transfers if for_all else max(_last(self._transfers, place) for place in places)
-        descriptor = job.descriptor | {"tag": tag, "segment": address}
+        descriptor = job.descriptor | {"segment": address}
         name = job.layer_pass.layer.operation.name
         waited = self._commands.layer(descriptor, name, after_transfers=after if after > self._completed else 0)
         self._completed = max(self._completed, waited)

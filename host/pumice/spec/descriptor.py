@@ -104,7 +104,6 @@ LAYER = Packed(
         Field("phase_store", 0, 6, 1, False, "1: write the four phase planes; 0: linear."),
         Field("lane_sum", 0, 7, 1, False, "1: lane 0 gets the sum of all lanes' accumulators, not with max."),
         Field("parameter", 0, 8, 8, False, "Parameter of the weight format (`WeightFormat.parameter`)."),
-        Field("tag", 0, 16, 16, False, "Number of the layer; its log entry goes there."),
         Field("segment", 1, 0, 32, False, "64-bit word address of the segment in every core's weight memory."),
         Field("n_channels", 2, 0, 16, False, "Channels of a tap (1..65535); with flat, positions of a row."),
         Field("n_tiles", 2, 16, 16, False, "Tiles of W output positions, 1..65535."),
