@@ -7,7 +7,7 @@ from functools import partial
 import cocotb
 import numpy as np
 from cocotb.queue import Queue
-from cocotb.triggers import ClockCycles, RisingEdge, Timer
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiBus, AxiSlave
 from pumice.spec.config import CONFIGS
@@ -19,7 +19,7 @@ from pumice.spec.descriptor import (
     SPACE_WEIGHTS,
     TRANSFER,
 )
-from pumice.spec.registers import DESCRIPTOR_OFFSET, FAULT_CODES
+from pumice.spec.registers import DESCRIPTOR_OFFSET, FAULT_CODES, find
 from pumice_hdl.system.buses import BUFFERS_LAYOUT, activation_write_layout, weight_write_layout
 
 from .registers import RegisterDriver
@@ -111,6 +111,7 @@ class Bench:
                 channel.set_pause_generator(self._stalls(next(self.rngs)))
         self.beats, self.bursts = [], {"ar": [], "aw": []}
         self.expected = dict(completed=0, read_bytes=0, write_bytes=0)
+        self.n_own = 0  # submitted as the firmware's since clear
 
     def _stalls(self, rng):
         while True:
@@ -121,7 +122,7 @@ class Bench:
         dut = self.dut
         for name in ("activation_writes", "weight_writes", "activation_reads"):
             getattr(dut, f"engine__{name}__ready").value = 0
-        dut.engine__activation_data__valid.value = 0
+        dut.engine__activation_data__valid.value = dut.transfers__valid.value = 0
         dut.buffers.value = pack(
             BUFFERS_LAYOUT,
             [{"base": BASE + s, "bytes": n} for s, n in zip(BUFFER_STARTS, BUFFER_BYTES, strict=True)],
@@ -217,12 +218,26 @@ class Bench:
                 self.beats.append(cycle)
 
     async def submit(self, **transfer):
-        """Queue a transfer when there is room."""
-        while await self.registers.read("status", "queue_full"):
-            pass
-        for i, word in enumerate(TRANSFER.pack(**(ONE_RUN | transfer))):
-            await self.registers.write_word(DESCRIPTOR_OFFSET + 4 * i, word)
-        await self.registers.write("submit")
+        """Queue a transfer when there is room, by the stream or as the firmware's own; after a fault by neither."""
+        words = TRANSFER.pack(**(ONE_RUN | transfer))
+        if self.rng.random() < 0.5:
+            await self.registers.read("status")  # its value stays on the bus
+            self.dut.transfers__payload.value = sum(word << 32 * i for i, word in enumerate(words))
+            self.dut.transfers__valid.value = 1
+            done = False
+            while not done:
+                await ReadOnly()
+                has_failed = int(self.dut.registers__read_data.value) >> find("dma", "status", "fault").lsb
+                done = self.dut.transfers__ready.value or has_failed
+                await FallingEdge(self.dut.clk)
+            self.dut.transfers__valid.value = 0
+        else:
+            while await self.registers.read("status", "queue_full"):
+                pass
+            for i, word in enumerate(words):
+                await self.registers.write_word(DESCRIPTOR_OFFSET + 4 * i, word)
+            await self.registers.write("submit")
+            self.n_own += 1
         assert await self.registers.read("status", "busy") or await self.registers.read("status", "fault")
 
     async def idle(self):
@@ -289,15 +304,18 @@ class Bench:
         assert np.array_equal(self.memory.bytes, golden[0])
         for space, values in golden[1].items():
             assert np.array_equal(self.chip[space], values), space
+        n_own = await self.registers.read("own_completed")
+        assert await self.registers.read("completed") == self.expected["completed"] - n_own
         for name, value in self.expected.items():
-            assert int(getattr(self.dut, name).value) == value, name
-        assert await self.registers.read("completed") == self.expected["completed"]
+            assert int(getattr(self.dut, name).value) == value - n_own * (name == "completed"), name
+        assert n_own == self.n_own if fault == "none" else n_own <= self.n_own
         assert await self.registers.read("status", "fault") == FAULT_CODES[fault]
 
     async def clear(self):
         """Clear the device's counters and fault."""
         await self.registers.write("clear")
         self.expected = dict.fromkeys(self.expected, 0)
+        self.n_own = 0
 
 
 @test()
