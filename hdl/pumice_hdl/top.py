@@ -80,7 +80,7 @@ class System(wiring.Component):
             walker.transfers_completed.eq(dma.completed),
             dma.buffers.eq(host.buffers),
             host.layers.eq(engine.completed),
-            host.transfers.eq(dma.completed),
+            host.transfers.eq(dma.completed + dma.own_completed),
             host.read_bytes.eq(dma.read_bytes),
             host.write_bytes.eq(dma.write_bytes),
             self.interrupt.eq(host.interrupt),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .errors import CompileError
 from .graph import Graph, Softmax, Tensor
@@ -17,7 +18,7 @@ from .passes.operation import Operation
 from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
-from .passes.stripes import stripe
+from .passes.stripes import STRIPES, stripe
 from .passes.tile import estimate, tile
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
 from .pipeline import Pipeline
@@ -60,8 +61,9 @@ def compile_graph(
     Parameters
     ----------
     formats : mapping of layer name to weight format, or one format
-        Formats to use, e.g. ``bitmap``, ``rice:3``, ``nm:2:4+huffman`` (`pumice.spec.coding.CodingRequest`); one format
-        for all is used where it can encode a layer. Default: the fastest for each layer, then the smallest.
+        Formats to use, e.g. ``bitmap``, ``rice:3``, ``nm:2:4+huffman`` (`pumice.spec.coding.CodingRequest`), or for
+        single layers ``stripes``; one format for all is used where it can encode a layer. Default: the fastest for each
+        layer, then the smallest.
     debug : bool
         The run also copies every layer's output to the output buffer; see `Image.unpack_tensors`.
 
@@ -81,7 +83,7 @@ def compile_graph(
     ``debug``: for each tensor of a debug image its ``offset`` in the output buffer, ``planes``, and the ``channels``
     that are computed.
     """
-    named, default = _parse_formats(graph, formats)
+    requests = _parse_formats(graph, formats)
     softmax = next((layer for layer in graph.layers if isinstance(layer, Softmax)), None)
     inputs = (graph.input, *graph.further_inputs)
     network_output = softmax.inputs[0] if softmax else graph.output
@@ -106,7 +108,7 @@ def compile_graph(
         network_outputs=outputs,
         config=config,
     )
-    layers, passes, n_resident_words = _encode_all(operations, plan, named, default)
+    layers, passes, n_resident_words = _encode_all(operations, plan, requests)
     jobs = make_jobs(passes, plan)
     data = schedule(passes, jobs, n_resident_words, plan, debug=debug)
     descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], jobs, plan) for layer in layers]
@@ -124,7 +126,7 @@ def compile_graph(
         "activation_bytes": plan.end,
         "weight_words": n_resident_words,
         "weight_bytes": sum(description["weight_bytes"] for description in descriptions),
-        "streamed_bytes": sum(description["weight_bytes"] for description in descriptions if description["streamed"]),
+        "streamed_bytes": sum(p.streamed_bytes for p in passes),
         "predicted_cycles": sum(description["predicted_cycles"] for description in descriptions),
         "debug": {
             o.output: {
@@ -161,31 +163,44 @@ def _homes(
     return homes | {name: (BUFFER_SCRATCH, offset) for name, offset in scratch.items()}
 
 
-def _parse_formats(
-    graph: Graph, formats: Mapping[str, str] | str | None
-) -> tuple[dict[str, CodingRequest], CodingRequest | None]:
-    """What is asked for by layer name, and for all layers."""
+@dataclass(frozen=True, kw_only=True)
+class _Requests:
+    """Formats that are asked for: by layer name, for all layers; layers to be striped."""
+
+    named: dict[str, CodingRequest]
+    default: CodingRequest | None = None
+    striped: frozenset[str] = frozenset()
+
+    @property
+    def any(self) -> bool:
+        return bool(self.named or self.default or self.striped)
+
+
+def _parse_formats(graph: Graph, formats: Mapping[str, str] | str | None) -> _Requests:
     try:
         if formats is None or isinstance(formats, str):
-            return {}, formats and CodingRequest.parse(formats)
-        named = {name: CodingRequest.parse(text) for name, text in formats.items()}
+            return _Requests(named={}, default=CodingRequest.parse(formats) if formats else None)
+        striped = frozenset(name for name, text in formats.items() if text == STRIPES)
+        named = {name: CodingRequest.parse(text) for name, text in formats.items() if text != STRIPES}
     except ValueError as error:
         raise CompileError(str(error)) from error
-    if missing := sorted(set(named) - {layer.name for layer in graph.layers}):
+    if missing := sorted(set(formats) - {layer.name for layer in graph.layers}):
         raise CompileError(f"a format is given for {', '.join(missing)}, but the model has no such layer")
-    return named, None
+    return _Requests(named=named, striped=striped)
 
 
 def _encode_all(
-    operations: list[Operation], plan: Plan, named: dict[str, CodingRequest], default: CodingRequest | None
+    operations: list[Operation], plan: Plan, requests: _Requests
 ) -> tuple[list[EncodedLayer], list[LayerPass], int]:
     """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
     n_lanes = plan.config.n_lanes
     free = range(-(-plan.end // n_lanes) * n_lanes, plan.config.activation_bytes)
+    named, default = requests.named, requests.default
 
     def encode_all(**options: float) -> tuple[list[EncodedLayer], list[LayerPass], int]:
         layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
-        striped = stripe(layers, plan, free) if default is None and not named else layers
+        may_stripe = requests.striped or not requests.any
+        striped = stripe(layers, plan, free, requests.striped) if may_stripe else layers
         passes, n_resident_words = place_weights(striped, plan.config)
         placed = place_slots(passes, free)
         if placed is None:  # cut into parts, a layer's slots may take a little more
@@ -193,7 +208,7 @@ def _encode_all(
         return striped, placed, n_resident_words
 
     def n_cycles(passes: list[LayerPass]) -> int:
-        streamed = sum(len(segment) for p in passes if p.streamed for segment in p.segments) // WORD_BYTES
+        streamed = sum(p.streamed_bytes for p in passes) // WORD_BYTES
         jobs = make_jobs(passes, plan)
         return streamed + sum(job.predicted_cycles(plan, is_first=job is jobs[0]) for job in jobs)
 
@@ -259,6 +274,6 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
         "nonzero_macs": n_macs,
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
-        "streamed": parts[0].streamed,
+        "streamed": any(part.streamed_bytes for part in parts),
         "predicted_cycles": n_cycles,
     }

@@ -134,6 +134,8 @@ class Dma(wiring.Component):
         A transfer runs or waits.
     completed : Out(32)
         Transfers of the stream completed since clear.
+    own_completed : Out(32)
+        The firmware's own completed since clear.
     read_bytes, write_bytes : Out(32)
         Bytes of the data beats moved since clear, up to a fault.
     """
@@ -154,6 +156,7 @@ class Dma(wiring.Component):
                 "ram": Out(RamPort()),
                 "busy": Out(1),
                 "completed": Out(32),
+                "own_completed": Out(32),
                 "read_bytes": Out(32),
                 "write_bytes": Out(32),
             }
@@ -212,7 +215,6 @@ class Dma(wiring.Component):
             free.eq(~busy | done | (continues & front.write & ~moving)),
         ]
 
-        own_completed = Signal(32)
         fault, fault_address = Signal(8), Signal(32, reset_less=True)
         bounds_fault, bus_fault = Signal(), Signal()
 
@@ -411,7 +413,7 @@ class Dma(wiring.Component):
             block.status_busy.eq(self.busy),
             block.status_fault.eq(fault),
             block.completed_n.eq(self.completed),
-            block.own_completed_n.eq(own_completed),
+            block.own_completed_n.eq(self.own_completed),
             block.fault_address_value.eq(fault_address),
         ]
         with m.If(clear):
@@ -428,7 +430,7 @@ class Dma(wiring.Component):
         counts = ~dropped & ~bus_fault
         for counter, step in (
             (self.completed, done & ~dropped & running.ends_transfer & ~own),
-            (own_completed, done & ~dropped & running.ends_transfer & own),
+            (self.own_completed, done & ~dropped & running.ends_transfer & own),
             (self.read_bytes, (received & counts) << 3),
             (self.write_bytes, (sent & counts) << 3),
         ):

@@ -1,6 +1,6 @@
 """Addressing, weight format, value coding and encoded rows of every layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import CompileError
 from ..planes import Planes
 from ..spec.coding import CodingRequest, write_row
-from ..spec.config import WEIGHT_WORD_BITS
+from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.formats import FORMATS, BitWriter, Steps, WeightFormat
 from ..spec.values import VALUE_CODINGS, ValueCoding, count_values
 from .cycles import FETCH_CYCLES, MIN_ROW_CYCLES, OVERLAP_CYCLES, count_tiles, n_stored
@@ -45,6 +45,12 @@ class EncodedRow:
     def n_cycles(self) -> int:
         """Cycles that the row takes in each tile."""
         return max(self.n_steps, MIN_ROW_CYCLES)
+
+
+def deal_rows(groups: Sequence[list[EncodedRow]], config: EngineConfig) -> list[list[EncodedRow]]:
+    """Rows of each core, with about as many cycles; groups stay together."""
+    costs = [sum(row.n_cycles for row in group) for group in groups]
+    return [[row for i in core for row in groups[i]] for core in deal(costs, config.n_cores)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,6 @@ from ..spec.descriptor import (
     IMAGE_MAGIC,
     IMAGE_VERSION,
     LAYER,
-    LOG_ENTRY_BYTES,
     OP_END,
     OP_LAYER,
     OP_NEXT_PAGE,
@@ -32,16 +31,14 @@ from ..spec.descriptor import (
     SPACE_WEIGHTS,
     TRANSFER,
 )
-from ..spec.registers import LOG_BYTES
 from .jobs import Copy, Job, Region
 from .plan import Plan
 from .weights import WORD_BYTES, LayerPass
 
 HEADER_BYTES = IMAGE_HEADER.n_words * 4
 PAGE_WORDS = PAGE_BYTES // 4
-LOG_COPY_LAYERS = LOG_BYTES // LOG_ENTRY_BYTES // 2
 MAX_COUNT = (1 << 15) - 1
-"""Of layers and transfers in a list, those that fetch it and copy the log included: half of what counters count."""
+"""Of layers and transfers in a list: half of what the walker's counts tell apart."""
 
 
 class _CommandList:
@@ -72,8 +69,7 @@ class _CommandList:
 
     def end(self) -> bytes:
         """Close the list and return its bytes. CompileError: more commands than the engine can count."""
-        n_own = len(self._words) // PAGE_WORDS + 1 + self.n_layers // LOG_COPY_LAYERS  # the firmware's own transfers
-        if self.n_layers > MAX_COUNT or self.n_transfers + n_own > MAX_COUNT:
+        if max(self.n_layers, self.n_transfers) > MAX_COUNT:
             raise CompileError(
                 f"the network takes {self.n_layers} passes and {self.n_transfers} transfers, where up to {MAX_COUNT} "
                 "can be counted: use a smaller network, or a configuration with more weight_depth or bank_depth"
@@ -159,7 +155,7 @@ def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: i
                 n_bytes=len(resident),
             )
     for p in passes:
-        for core, slots in enumerate(p.slots):
+        for core, slots in enumerate(() if p.slots_streamed else p.slots):
             if slots:
                 commands.transfer(
                     space=SPACE_BANKS,
@@ -205,7 +201,11 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
 
     segment_offsets: dict[int, list[int]] = {}
     visits = _visits(jobs)
+    slot_arrivals = _slot_arrivals(jobs)
     for i, job in enumerate(jobs):
+        for visit in slot_arrivals.get(i, ()):
+            layer_pass = jobs[visit].layer_pass
+            order.slots(layer_pass, [segments.put(slots) for slots in layer_pass.slots])
         for visit in visits.arrivals.get(i, ()):
             layer_pass = jobs[visit].layer_pass
             if id(layer_pass) not in segment_offsets:
@@ -262,10 +262,19 @@ class _Order:
             fields = {"buffer": BUFFER_IMAGE, "local": address * WORD_BYTES, "offset": offset, "n_bytes": len(segment)}
             self._put(place, space=SPACE_WEIGHTS, core=core, write=0, **fields)
 
+    def slots(self, layer_pass: LayerPass, offsets: list[int]) -> None:
+        """Bring the slots of all cores."""
+        for core, (slots, offset) in enumerate(zip(layer_pass.slots, offsets, strict=True)):
+            if slots:
+                fields = {"local": layer_pass.slot_address, "offset": offset, "n_bytes": len(slots)}
+                self._put(_slot_place(layer_pass), space=SPACE_BANKS, buffer=BUFFER_IMAGE, core=core, write=0, **fields)
+
     def layer(self, job: Job, address: int, *, for_all: bool = False) -> None:
         """Run a job with its weights at ``address``, if ``for_all`` when all transfers before it have completed."""
         places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
         places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
+        if job.layer_pass.slots_streamed:
+            places.append(_slot_place(job.layer_pass))
         after = self._commands.n_transfers if for_all else max(_last(self._transfers, place) for place in places)
         descriptor = job.descriptor | {"segment": address}
         name = job.layer_pass.layer.operation.name
@@ -276,6 +285,10 @@ class _Order:
     def _put(self, place: tuple[int, int, int], **fields: int) -> None:
         self._commands.transfer(after_layers=_last(self._layers, place), **fields)
         self._transfers[place] = self._commands.n_transfers
+
+
+def _slot_place(layer_pass: LayerPass) -> tuple[int, int, int]:
+    return SPACE_ACTIVATIONS, layer_pass.slot_address, layer_pass.slot_address + max(map(len, layer_pass.slots))
 
 
 def _last(counts: dict[tuple[int, int, int], int], place: tuple[int, int, int]) -> int:
@@ -313,6 +326,18 @@ class _Visits:
 
     addresses: dict[int, int]
     arrivals: dict[int, list[int]]
+
+
+def _slot_arrivals(jobs: list[Job]) -> dict[int, list[int]]:
+    """For each job, the jobs whose streamed slots' transfers stand in front of it, placed as in `_visits`."""
+    arrivals: dict[int, list[int]] = {}
+    last_used: dict[int, int] = {}
+    for i, job in enumerate(jobs):
+        if job.layer_pass.slots_streamed:
+            place = job.layer_pass.slot_address
+            arrivals.setdefault(min(i, last_used.get(place, -1) + 2), []).append(i)
+            last_used[place] = i
+    return arrivals
 
 
 def _visits(jobs: list[Job]) -> _Visits:

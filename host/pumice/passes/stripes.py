@@ -1,18 +1,21 @@
 """Striped layers: fully connected layers of one sample that run on all lanes (`spec.stripes`)."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from ..errors import CompileError
 from ..spec.config import EngineConfig
 from ..spec.stripes import PACKED_ROWS, byte_slots, pair_slots
-from .cycles import predict_issue, predict_striped
-from .deal import deal
-from .encode import BitString, EncodedLayer, EncodedRow
+from .cycles import STRIPED_CYCLES, predict_issue, predict_striped, transfer_cycles
+from .encode import BitString, EncodedLayer, EncodedRow, deal_rows
 from .operation import Operation
 from .plan import Plan
+
+STRIPES = "stripes"
+"""How a striped layer is asked for, where others name a weight format."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,17 +47,28 @@ class StripedLayer(EncodedLayer):
         Slots come as pairs.
     n_packed : int
         Rows of one write.
+    cuts : tuple of int
+        Groups before which the layer is cut into passes.
+    streamed : frozenset of int
+        Passes whose slots come in every run; those of the others stay.
     """
 
     vector_address: int
     n_vectors: int
     pairs: bool
     n_packed: int
+    cuts: tuple[int, ...] = ()
+    streamed: frozenset[int] = frozenset()
+
+    @property
+    def parts(self) -> list[range]:
+        """Numbers of the groups of each pass."""
+        return [range(a, b) for a, b in itertools.pairwise([0, *self.cuts, len(self.groups)])]
 
     @property
     def coding(self) -> str:
         """How the slots are written."""
-        return "stripes, pairs" if self.pairs else "stripes"
+        return f"{STRIPES}, pairs" if self.pairs else STRIPES
 
     @property
     def n_positions(self) -> int:
@@ -69,24 +83,96 @@ class StripedLayer(EncodedLayer):
         return pair_slots(columns) if self.pairs else byte_slots(columns)
 
 
-def stripe(layers: list[EncodedLayer], plan: Plan, free: range) -> list[EncodedLayer]:
-    """Layers with those striped that gain most a byte, as far as bytes ``free`` of the activation memory hold slots."""
+def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collection[str] = ()) -> list[EncodedLayer]:
+    """Layers with those striped that gain most a byte, as far as bytes ``free`` of the activation memory hold slots.
+
+    Where one more would nearly fit, two layers share a place (`_share`). Layers in ``names`` are striped in any case;
+    in parts that stream if they do not fit.
+
+    Raises
+    ------
+    CompileError
+        A layer in ``names`` cannot be striped.
+    """
     config = plan.config
-    gains = []
+    chosen, gains = list(layers), []
     for i, layer in enumerate(layers):
+        name, must = layer.operation.name, layer.operation.name in names
+        striped = None
         if is_possible(layer.operation, plan):
             striped = min((_striped(layer, plan, pairs) for pairs in (False, True)), key=lambda s: _cost(s, config))
+        if striped and striped.n_vectors <= config.stripe_depth:
             n_slots, n_cycles = _cost(striped, config)
             saved = predict_issue(layer, config) - n_cycles
-            if striped.n_vectors <= config.stripe_depth and saved > 0:
-                gains.append((saved / n_slots, i, striped, n_slots * config.n_lanes))
-    chosen = list(layers)
+            if must or saved > 0:
+                gains.append((not must, -saved / n_slots, i, striped, n_slots * config.n_lanes, saved))
+        elif must:
+            raise CompileError(
+                f"layer {name} cannot be striped: it must make one position from at most "
+                f"{config.stripe_depth * config.n_lanes} neighbouring bytes; leave its format to the compiler"
+            )
     left = len(free)
-    for _, i, striped, n_bytes in sorted(gains, key=lambda gain: -gain[0]):
+    for is_choice, _, i, striped, n_bytes, saved in sorted(gains, key=lambda gain: gain[:3]):
         if n_bytes <= left:
             chosen[i] = striped
             left -= n_bytes
+        elif not is_choice:
+            chosen[i], left = _streamed(striped, left, config), 0
+        elif left > 0 and (shared := _share([*chosen[:i], striped, *chosen[i + 1 :]], n_bytes - left, saved, config)):
+            chosen, left = shared, 0
     return chosen
+
+
+def _streamed(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> StripedLayer:
+    """The layer in the fewest equal parts two of which fit in ``n_bytes`` a core."""
+    n_groups = len(layer.groups)
+    first = 2 * _n_slots(layer, layer.groups, config) * config.n_lanes // n_bytes
+    for n_parts in range(max(2, first), n_groups + 1):
+        numbers = np.array_split(np.arange(n_groups), n_parts)
+        if (
+            max(_n_slots(layer, layer.groups[a[0] : a[-1] + 1], config) for a in numbers) * config.n_lanes
+            <= n_bytes // 2
+        ):
+            return replace(layer, cuts=tuple(int(a[0]) for a in numbers[1:]), streamed=frozenset(range(n_parts)))
+    raise CompileError(
+        f"layer {layer.operation.name}: slots of a few rows do not fit in half of the {n_bytes} bytes that are free in "
+        "activation memory; leave its format to the compiler, or use a configuration with more bank_depth"
+    )
+
+
+def _share(layers: list[EncodedLayer], n_bytes: int, worth: int, config: EngineConfig) -> list[EncodedLayer] | None:
+    """Layers with the last rows of two striped ones streamed to one place, which saves ``n_bytes`` or more a core.
+
+    The rows of the first of the two come while a run's first layers run, those of the other when the first one has run.
+    None if no two layers are large enough, or if the waiting and the passes cost more than ``worth`` cycles.
+    """
+    ends = list(itertools.accumulate(_n_cycles(layer, config) for layer in layers))
+    tails = {}
+    for i, layer in enumerate(layers):
+        if isinstance(layer, StripedLayer) and (tail := _cut_tail(layer, n_bytes, config)):
+            tails[i] = tail
+    best, result = worth, None
+    for i, j in itertools.combinations(tails, 2):
+        waits = ((ends[i], tails[i][1]), (ends[j] - ends[i], tails[j][1]))
+        cost = sum(max(0, config.n_cores * transfer_cycles(1, n) - time) for time, n in waits) + 2 * STRIPED_CYCLES
+        if cost < best:
+            best, result = cost, [tails[k][0] if k in (i, j) else layer for k, layer in enumerate(layers)]
+    return result
+
+
+def _cut_tail(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> tuple[StripedLayer, int] | None:
+    """The layer with as few of its last groups streamed as save ``n_bytes`` a core, and the bytes that stream."""
+    wanted = _n_slots(layer, layer.groups, config) - -(-n_bytes // config.n_lanes)
+    for cut in range(len(layer.groups) - 1, 0, -1):
+        if _n_slots(layer, layer.groups[:cut], config) <= wanted:
+            n_streamed = _n_slots(layer, layer.groups[cut:], config) * config.n_lanes
+            return replace(layer, cuts=(cut,), streamed=frozenset({1})), n_streamed
+    return None
+
+
+def _n_cycles(layer: EncodedLayer, config: EngineConfig) -> int:
+    """About the cycles of a layer in one tile."""
+    return _cost(layer, config)[1] + STRIPED_CYCLES if isinstance(layer, StripedLayer) else predict_issue(layer, config)
 
 
 def is_possible(operation: Operation, plan: Plan) -> bool:
@@ -106,10 +192,14 @@ def is_possible(operation: Operation, plan: Plan) -> bool:
 
 def _cost(layer: StripedLayer, config: EngineConfig) -> tuple[int, int]:
     """Slots of the longest core, and cycles."""
-    costs = [sum(row.n_cycles for row in group) for group in layer.groups]
-    cores = [[row for i in core for row in layer.groups[i]] for core in deal(costs, config.n_cores)]
-    n_slots = max(len(layer.slots(rows)) for rows in cores if rows)
-    return n_slots, predict_striped(layer.n_vectors, n_slots, max(map(len, cores)))
+    n_slots = _n_slots(layer, layer.groups, config)
+    n_rows = max(map(len, deal_rows(layer.groups, config)))
+    return n_slots, predict_striped(layer.n_vectors, n_slots, n_rows)
+
+
+def _n_slots(layer: StripedLayer, groups: Sequence[list[EncodedRow]], config: EngineConfig) -> int:
+    """Of the longest core, with some groups."""
+    return max(len(layer.slots(rows)) for rows in deal_rows(groups, config) if rows)
 
 
 def _striped(layer: EncodedLayer, plan: Plan, pairs: bool) -> StripedLayer:

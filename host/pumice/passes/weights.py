@@ -12,8 +12,7 @@ from ..spec.config import WEIGHT_WORD_BITS, EngineConfig
 from ..spec.descriptor import PREAMBLE, ROW
 from ..spec.formats import BitWriter
 from .cycles import DRAIN_CYCLES
-from .deal import deal
-from .encode import BitString, EncodedLayer, EncodedRow
+from .encode import BitString, EncodedLayer, EncodedRow, deal_rows
 from .stripes import StripedLayer
 
 WORD_BYTES = WEIGHT_WORD_BITS // 8
@@ -40,6 +39,8 @@ class LayerPass:
         Byte address of the slots.
     streamed : bool
         Whether the segments are transferred in each run.
+    slots_streamed : bool
+        The same of the slots.
     """
 
     layer: EncodedLayer
@@ -51,6 +52,12 @@ class LayerPass:
     address: int = 0
     slot_address: int = 0
     streamed: bool = False
+    slots_streamed: bool = False
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Bytes that each run reads again, of all cores."""
+        return self.streamed * sum(map(len, self.segments)) + self.slots_streamed * sum(map(len, self.slots))
 
     @cached_property
     def segments(self) -> list[bytes]:
@@ -79,10 +86,10 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
     CompileError
         A layer's tap table and longest row do not fit in half of the weight memory.
     """
-    whole = [make_passes(layer, 1, config)[0] for layer in layers]
-    sizes = [p.n_words for p in whole]
+    whole = [make_passes(layer, 1, config) for layer in layers]
+    sizes = [sum(p.n_words for p in passes) for passes in whole]
     if sum(sizes) <= config.weight_depth:
-        return _place([[p] for p in whole], set(range(len(layers))), 0, 0)
+        return _place(whole, set(range(len(layers))), 0, 0)
     half = config.weight_depth // 2
     # Worth trying: as long as a segment, and as long as the largest segments leave room for.
     kept = [(config.weight_depth - n) // 2 for n in accumulate(sorted(sizes, reverse=True))]
@@ -94,8 +101,8 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
         plans.append((cost, staging, resident))
     for _, staging, resident in sorted(plans, key=lambda plan: plan[:2]):
         split = [
-            [p] if i in resident or p.n_words <= staging else _split(layers[i], staging, config)
-            for i, p in enumerate(whole)
+            passes if i in resident or all(p.n_words <= staging for p in passes) else _split(layers[i], staging, config)
+            for i, passes in enumerate(whole)
         ]
         if all(split):
             return _place(split, resident, config.weight_depth - 2 * staging, staging)
@@ -107,25 +114,51 @@ def place_weights(layers: list[EncodedLayer], config: EngineConfig) -> tuple[lis
 
 
 def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list[LayerPass]:
-    """The layer cut into ``n_parts`` parts, each dealt to all cores; rows that share an index stay neighbours."""
-    passes = []
-    for part, numbers in enumerate(np.array_split(np.arange(len(layer.groups)), n_parts)):
-        groups = [layer.groups[i] for i in numbers]
-        costs = [sum(row.n_cycles for row in group) for group in groups]
-        cores = [[row for i in core for row in groups[i]] for core in deal(costs, config.n_cores)]
+    """The layer cut into ``n_parts`` parts, each dealt to all cores; rows that share an index stay neighbours.
+
+    A striped layer that has its own cuts keeps to them.
+    """
+    passes, parts = [], np.array_split(np.arange(len(layer.groups)), n_parts)
+    own_cuts = isinstance(layer, StripedLayer) and layer.cuts
+    if own_cuts:
+        parts = layer.parts
+    for part, numbers in enumerate(parts):
+        cores = deal_rows([layer.groups[i] for i in numbers], config)
         slots = [layer.slots(core).tobytes() for core in cores] if isinstance(layer, StripedLayer) else []
-        n_slots = [len(s) // config.n_lanes for s in slots] or [0] * config.n_cores
-        passes.append(LayerPass(layer=layer, part=part, n_parts=n_parts, cores=cores, n_slots=n_slots, slots=slots))
+        passes.append(
+            LayerPass(
+                layer=layer,
+                part=part,
+                n_parts=len(parts),
+                cores=cores,
+                n_slots=[len(s) // config.n_lanes for s in slots] or [0] * config.n_cores,
+                slots=slots,
+                slots_streamed=bool(own_cuts) and part in layer.streamed,
+            )
+        )
     return passes
 
 
 def place_slots(passes: list[LayerPass], free: range) -> list[LayerPass] | None:
-    """Passes with the addresses of their slots, bytes of ``free``; none if they do not fit."""
-    placed, address = [], free.start
-    for p in passes:
-        placed.append(replace(p, slot_address=address) if p.slots else p)
-        address += max(map(len, p.slots), default=0)
-    return placed if address <= free.stop else None
+    """Passes with the addresses of their slots, bytes of ``free``; none if they do not fit.
+
+    Those that stream lie behind the others, in two places that take turns where there is room, else in one.
+    """
+    sizes = [max(map(len, p.slots), default=0) for p in passes]
+    start = free.start + sum(n for n, p in zip(sizes, passes, strict=True) if not p.slots_streamed)
+    longest = max((n for n, p in zip(sizes, passes, strict=True) if p.slots_streamed), default=0)
+    n_places = min(2, (free.stop - start) // longest) if longest else 0
+    if start > free.stop or (longest and not n_places):
+        return None
+    placed, address, n_streamed = [], free.start, 0
+    for p, n_bytes in zip(passes, sizes, strict=True):
+        if p.slots_streamed:
+            placed.append(replace(p, slot_address=start + n_streamed % n_places * longest))
+            n_streamed += 1
+        else:
+            placed.append(replace(p, slot_address=address) if p.slots else p)
+            address += n_bytes
+    return placed
 
 
 def _segment_words(layer: EncodedLayer, rows: list[EncodedRow], n_slots: int) -> int:
