@@ -6,10 +6,10 @@
 
 #include "generated/pumice_registers.h"
 
-// Reads of a status register before a wait is given up with the fault "watchdog". A read and its test take at least
-// 8 cycles, so that a layer or transfer has more than 2^27 cycles, about a second.
+// Rounds of a wait in which nothing completes before it is given up with the fault "watchdog". The shortest takes at
+// least 8 cycles, that for the walker 128, so that a layer or transfer has more than 2^27 cycles, about a second.
 #ifndef PUMICE_POLL_LIMIT
-#define PUMICE_POLL_LIMIT (1u << 24)
+#define PUMICE_POLL_LIMIT (1u << 20)
 #endif
 
 // Bytes of soft-core RAM (EngineConfig.cpu_ram_bytes); the build sets it.

@@ -14,6 +14,7 @@ enum {
   LOG_ENTRIES = PUMICE_LOG_BYTES / PUMICE_LOG_ENTRY_BYTES,
   LOG_HALF = LOG_ENTRIES / 2,
   ENTRY_SHIFT = 5,
+  READS_BEFORE_ATTENDING = 8,
 };
 _Static_assert(PUMICE_LOG_ENTRY_BYTES == 1u << ENTRY_SHIFT, "an entry's place is computed by shifts");
 
@@ -65,10 +66,20 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_list(const list_t* list
   return pumice_dma_copy(0, PUMICE_BUFFER_IMAGE, list->address, list->offset, list->n_bytes);
 }
 
+// Gives up what the walker still offers; waits until engine and DMA are idle. Faults: watchdog.
 PUMICE_MUST_USE static pumice_status_t clear_counts(void) {
   pumice_write(PUMICE_WALKER_CLEAR_ADDRESS, PUMICE_WALKER_CLEAR_CLEAR_MASK);
   PUMICE_TRY(pumice_engine_clear());
   return pumice_dma_clear();
+}
+
+// Leaves the walker ready to begin with the first sample: none of this is done between the doorbell and a run's first
+// command.
+PUMICE_COLD static void make_ready(const list_t* list) {
+  pumice_write(PUMICE_WALKER_LAYER_LIMIT_ADDRESS, LOG_ENTRIES);
+  pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, 0);
+  pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, 0);
+  pumice_write(PUMICE_WALKER_END_ADDRESS, list->address + list->n_bytes);
 }
 
 // Queues a transfer between RAM and a buffer; sets `ready`.
@@ -107,31 +118,36 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend(bool* goes_on) {
   return keep_log();
 }
 
-// Attends until a register's masked value is `wanted`, or the counter in it has reached `wanted` (`mask` 0). Faults:
-// watchdog (detail: the register's address) when nothing completes meanwhile, those of the DMA.
-PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend_until(uint32_t address, uint32_t mask, uint32_t wanted) {
+// Attends until as many own transfers have completed. Faults: watchdog when nothing completes meanwhile, those of the
+// DMA.
+PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend_own(uint32_t n) {
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
-    const uint32_t value = pumice_read(address);
-    if (mask == 0 ? pumice_reached(value, wanted) : (value & mask) == wanted) return pumice_ok();
+    if (own_reached(n)) return pumice_ok();
     bool goes_on;
     PUMICE_TRY(attend(&goes_on));
     if (goes_on) polls = PUMICE_POLL_LIMIT;
   }
-  return pumice_fault(PUMICE_FAULT_WATCHDOG, address);
+  return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_OWN_COMPLETED_ADDRESS);
 }
 
-// Has the walker walk from byte `at` of a list, at RAM address `address`, to `end` or END; `start` is the address of its
-// register for that. Says in `ended` whether it was END. Faults: command (detail: the word offset of the malformed
-// command), those of `attend_until`.
-PUMICE_MUST_USE static pumice_status_t walk(uint32_t start, uint32_t address, uint32_t n_bytes, uint32_t at,
-                                            bool* ended) {
-  pumice_write(PUMICE_WALKER_END_ADDRESS, address + n_bytes);
-  pumice_write(start, address);
-  PUMICE_TRY(attend_until(PUMICE_WALKER_STATUS_ADDRESS, PUMICE_WALKER_STATUS_BUSY_MASK, 0));
-  const uint32_t status = pumice_read(PUMICE_WALKER_STATUS_ADDRESS);
-  *ended = (status & PUMICE_WALKER_STATUS_ENDED_MASK) != 0;
-  if ((status & PUMICE_WALKER_STATUS_MALFORMED_MASK) == 0) return pumice_ok();
-  return pumice_fault(PUMICE_FAULT_COMMAND, (at + pumice_read(PUMICE_WALKER_AT_ADDRESS) - address) / 4);
+// Attends until the walker, which began or went on at RAM address `address` with byte `at` of a list, stops; says in
+// `ended` whether at END. Faults: command (detail: the word offset of the malformed command), watchdog when nothing
+// completes meanwhile, those of the DMA.
+PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uint32_t at, bool* ended) {
+  for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
+    // Most reads are of the status alone, so that the end is seen at once.
+    for (uint32_t i = 0; i < READS_BEFORE_ATTENDING; i++) {
+      const uint32_t status = pumice_read(PUMICE_WALKER_STATUS_ADDRESS);
+      if ((status & PUMICE_WALKER_STATUS_BUSY_MASK) != 0) continue;
+      *ended = (status & PUMICE_WALKER_STATUS_ENDED_MASK) != 0;
+      if ((status & PUMICE_WALKER_STATUS_MALFORMED_MASK) == 0) return pumice_ok();
+      return pumice_fault(PUMICE_FAULT_COMMAND, (at + pumice_read(PUMICE_WALKER_AT_ADDRESS) - address) / 4);
+    }
+    bool goes_on;
+    PUMICE_TRY(attend(&goes_on));
+    if (goes_on) polls = PUMICE_POLL_LIMIT;
+  }
+  return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_WALKER_STATUS_ADDRESS);
 }
 
 // Queues the fetch of the page that starts at byte `at` of a paged list, if there is one.
@@ -141,48 +157,55 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_page(const list_t* list
                    smaller(list->n_bytes - at, PUMICE_PAGE_BYTES), &duty.page_ready);
 }
 
-// Walks a list that does not fit in RAM: one page is fetched while the other one is walked.
+// Has the walker walk a list that does not fit in RAM: one page is fetched while the other one is walked.
 PUMICE_MUST_USE PUMICE_COLD static pumice_status_t walk_pages(const list_t* list, bool* ended) {
   PUMICE_TRY(fetch_page(list, 0));
   for (uint32_t at = 0; at < list->n_bytes && !*ended; at += PUMICE_PAGE_BYTES) {
-    PUMICE_TRY(attend_until(PUMICE_DMA_OWN_COMPLETED_ADDRESS, 0, duty.page_ready));
+    PUMICE_TRY(attend_own(duty.page_ready));
     PUMICE_TRY(fetch_page(list, at + PUMICE_PAGE_BYTES));
-    PUMICE_TRY(walk(at == 0 ? PUMICE_WALKER_BEGIN_ADDRESS : PUMICE_WALKER_RESUME_ADDRESS,
-                    list->address + (at & (RING_BYTES - 1)), smaller(list->n_bytes - at, PUMICE_PAGE_BYTES), at, ended));
+    const uint32_t address = list->address + (at & (RING_BYTES - 1));
+    pumice_write(PUMICE_WALKER_END_ADDRESS, address + smaller(list->n_bytes - at, PUMICE_PAGE_BYTES));
+    pumice_write(at == 0 ? PUMICE_WALKER_BEGIN_ADDRESS : PUMICE_WALKER_RESUME_ADDRESS, address);
+    PUMICE_TRY(follow(address, at, ended));
   }
-  return attend_until(PUMICE_DMA_OWN_COMPLETED_ADDRESS, 0, duty.page_ready);
+  return attend_own(duty.page_ready);
 }
 
-// Walks a list once for each sample, `n_samples` of them; everything has completed at the end.
+// Walks a list once for each sample, `n_samples` of them; everything has completed at the end. The walker is ready for
+// the first sample.
 PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* list, uint32_t n_samples, bool logs) {
   PUMICE_TRY(clear_counts());
+  uint32_t left = n_samples - 1;
+  pumice_write(PUMICE_WALKER_SKIP_ADDRESS,
+               PUMICE_SKIP_FIRST | (left == 0 ? PUMICE_SKIP_LAST : PUMICE_SKIP_BUT_LAST));
+  if (!list->paged) pumice_write(PUMICE_WALKER_BEGIN_ADDRESS, list->address);
   duty.logs = logs;
-  duty.n_layers = duty.n_transfers = duty.n_logged = duty.n_log = duty.n_own = duty.log_ready = duty.page_ready = 0;
-  pumice_write(PUMICE_WALKER_LAYER_LIMIT_ADDRESS, LOG_ENTRIES);
+  duty.n_layers = duty.n_transfers = duty.n_logged = duty.n_own = duty.log_ready = duty.page_ready = 0;
+  duty.n_log = program.n_layers;
   uint32_t input_offset = 0;
   uint32_t output_offset = 0;
-  for (uint32_t skip = PUMICE_SKIP_FIRST; n_samples != 0; skip = PUMICE_SKIP_BUT_FIRST) {
-    n_samples--;
-    duty.n_log += program.n_layers;
-    pumice_write(PUMICE_WALKER_SKIP_ADDRESS, skip | (n_samples == 0 ? PUMICE_SKIP_LAST : PUMICE_SKIP_BUT_LAST));
-    pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, input_offset);
-    pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, output_offset);
+  for (;;) {
     bool ended = false;
-    PUMICE_TRY(list->paged ? walk_pages(list, &ended)
-                           : walk(PUMICE_WALKER_BEGIN_ADDRESS, list->address, list->n_bytes, 0, &ended));
+    PUMICE_TRY(list->paged ? walk_pages(list, &ended) : follow(list->address, 0, &ended));
     if (!ended) return pumice_fault(PUMICE_FAULT_COMMAND, list->n_bytes / 4);
-    input_offset += program.input_bytes;
-    output_offset += program.output_bytes;
+    if (left == 0) break;
+    left--;
+    duty.n_log += program.n_layers;
+    pumice_write(PUMICE_WALKER_SKIP_ADDRESS,
+                 PUMICE_SKIP_BUT_FIRST | (left == 0 ? PUMICE_SKIP_LAST : PUMICE_SKIP_BUT_LAST));
+    pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, input_offset += program.input_bytes);
+    pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, output_offset += program.output_bytes);
+    if (!list->paged) pumice_write(PUMICE_WALKER_BEGIN_ADDRESS, list->address);
   }
   // The walker has waited for all layers and transfers: what is left is the log's.
   bool goes_on;
   PUMICE_TRY(attend(&goes_on));
   duty.n_log = smaller(duty.n_log, duty.n_layers);  // the header may claim more than there are
   while (duty.n_logged < duty.n_log) {
-    PUMICE_TRY(attend_until(PUMICE_DMA_OWN_COMPLETED_ADDRESS, 0, duty.n_own));
+    PUMICE_TRY(attend_own(duty.n_own));
     PUMICE_TRY(attend(&goes_on));
   }
-  return attend_until(PUMICE_DMA_OWN_COMPLETED_ADDRESS, 0, duty.n_own);
+  return attend_own(duty.n_own);
 }
 
 // The same; after a fault nothing more is handed over.
@@ -225,6 +248,7 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t load(void) {
   }
   pumice_write(PUMICE_WALKER_INPUT_BYTES_ADDRESS, program.input_bytes);
   pumice_write(PUMICE_WALKER_OUTPUT_BYTES_ADDRESS, program.output_bytes);
+  make_ready(&load);
   PUMICE_TRY(run_list(&load, 1, false));
   program.run = run;
   program.loaded = true;
@@ -244,9 +268,11 @@ void pumice_serve(void) {
       return;
     case PUMICE_COMMAND_LOAD:
       pumice_finish(load());
+      make_ready(&program.run);
       return;
     case PUMICE_COMMAND_RUN:
       pumice_finish(run(PUMICE_GET(command, PUMICE_MAILBOX_COMMAND_MORE) + 1));
+      make_ready(&program.run);
       return;
     default:
       pumice_finish(pumice_fault(PUMICE_FAULT_COMMAND, 0));
