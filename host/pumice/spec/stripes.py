@@ -40,31 +40,31 @@ def byte_slots(rows: np.ndarray) -> np.ndarray:
 def pair_slots(rows: np.ndarray) -> np.ndarray:
     """Slots of rows, int8 (rows, vectors, lanes), in pairs: uint8, (2 * pairs, lanes)."""
     n_rows, _, n_lanes = rows.shape
-    queues = [[_share(rows[m, :, lane]) for m in range(n_rows)] for lane in range(n_lanes)]
-    row, place = np.zeros(n_lanes, int), np.zeros(n_lanes, int)
+    shares = [[_share(rows[m, :, lane]) for m in range(n_rows)] for lane in range(n_lanes)]
+    n_pairs = [sum(map(len, share)) for share in shares]
+    # Pairs of a lane in order, with the row that each belongs to; behind them row n_rows.
+    pairs = np.zeros((n_lanes, max(n_pairs) + 1, 2), np.uint8)
+    row_of = np.full(pairs.shape[:2], n_rows)
+    for lane, share in enumerate(shares):
+        pairs[lane, : n_pairs[lane]] = np.concatenate(share)
+        row_of[lane, : n_pairs[lane]] = np.repeat(np.arange(n_rows), list(map(len, share)))
+    lanes, place = np.arange(n_lanes), np.zeros(n_lanes, int)
     slots = []
-    while (row < n_rows).any():
-        slowest = row.min()
-        first, second = np.zeros(n_lanes, np.uint8), np.zeros(n_lanes, np.uint8)
-        for lane in np.flatnonzero((row < n_rows) & (row - slowest < LEAD_ROWS)):
-            share = queues[lane][row[lane]]
-            advance, weight = share[place[lane]]
-            place[lane] += 1
-            is_last = place[lane] == len(share)
-            first[lane], second[lane] = advance | is_last << 7, weight
-            if is_last:
-                row[lane] += 1
-                place[lane] = 0
-        slots += [first, second]
+    while (row := row_of[lanes, place]).min() < n_rows:
+        goes = (row < n_rows) & (row - row.min() < LEAD_ROWS)
+        slots.append(np.where(goes, pairs[lanes, place].T, 0))
+        place += goes
     return np.array(slots, np.uint8).reshape(-1, n_lanes)
 
 
-def _share(column: np.ndarray) -> list[tuple[int, int]]:
+def _share(column: np.ndarray) -> np.ndarray:
+    """Pairs of a lane's share of a row: uint8, (pairs, 2)."""
     places = np.flatnonzero(column)
     if not len(places):
-        return [(0, 0)]
+        return np.array([[1 << 7, 0]], np.uint8)
     advances = np.diff(places, prepend=0)
-    return [(int(a), int(w) & 0xFF) for a, w in zip(advances, column[places], strict=True)]
+    advances[-1] |= 1 << 7
+    return np.stack([advances.astype(np.uint8), column[places].view(np.uint8)], axis=1)
 
 
 def decode_byte_slots(slots: np.ndarray, n_vectors: int) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""Striped layers whose slots do not fit: two layers share a place, a layer streams in parts."""
+
+import numpy as np
+import pytest
+from pumice.compiler import compile_graph
+from pumice.errors import CompileError
+from pumice.graph import Graph
+from pumice.spec.config import TINY, Z7020
+
+from .checks import assert_matches_golden
+from .graphs import GraphBuilder
+
+SHARING = [64] * 5  # 16,384 bytes of slots on TINY, which has as many bytes of activation memory
+LONG = [600, 128]
+
+
+def perceptron(seed: int, sizes: list[int], density: float = 1.0) -> Graph:
+    """Fully connected layers of these sizes, the input first."""
+    builder = GraphBuilder(np.random.default_rng(seed), (1, 1, sizes[0]))
+    tensor = "input"
+    for n in sizes[1:]:
+        tensor = builder.conv(tensor, n, (1, 1), density=density)
+    return builder.build(tensor)
+
+
+def test_two_layers_share_a_place():
+    """Slots that nearly fit: parts of two layers stream to one place, all layers are striped."""
+    graph = perceptron(1, SHARING)
+    image = assert_matches_golden(graph, TINY, seed=2)
+    layers = image.metadata["layers"]
+    assert all("stripes" in layer["format"] for layer in layers)
+    streamed = [layer for layer in layers if layer["streamed"]]
+    assert [len(layer["tags"]) for layer in streamed] == [2, 2]
+    n_bytes = sum(layer["weight_bytes"] for layer in layers)
+    assert 0 < image.metadata["streamed_bytes"] < n_bytes / 3
+
+
+@pytest.mark.parametrize("density", [1.0, 0.1])
+def test_a_layer_streams_in_parts(density):
+    """A layer that is asked to be striped and whose slots take several times the activation memory."""
+    graph = perceptron(3, LONG, density)
+    name = graph.layers[0].name
+    image = assert_matches_golden(graph, TINY, seed=4, formats={name: "stripes"})
+    (layer,) = image.metadata["layers"]
+    assert "stripes" in layer["format"]
+    assert layer["streamed"]
+    assert len(layer["tags"]) >= 3
+
+
+def test_a_layer_that_cannot_be_striped():
+    builder = GraphBuilder(np.random.default_rng(5), (4, 4, 3))
+    graph = builder.build(builder.conv("input", 4, (3, 3)))
+    with pytest.raises(CompileError, match="cannot be striped"):
+        compile_graph(graph, TINY, formats={graph.layers[0].name: "stripes"})
+
+
+def test_slots_of_large_layers_are_busy():
+    """Of the slots of a 4096 x 512 layer at 9 % density at least 90 % have weights, though it streams in parts."""
+    graph = perceptron(6, [4096, 512], 0.09)
+    image = compile_graph(graph, Z7020, formats={graph.layers[0].name: "stripes"})
+    (layer,) = image.metadata["layers"]
+    n_pairs = layer["steps"] // 2 * Z7020.n_lanes
+    assert layer["nonzero_macs"] >= 0.9 * n_pairs
