@@ -77,16 +77,21 @@ def deep() -> Graph:
     return chain("deep", (24, 24, 16), widths, seed=3)
 
 
+def striped() -> Graph:
+    """Fully connected, 4096 to 4096, 9 % of the weights not zero, on all lanes."""
+    return chain("striped", (1, 1, 4096), [(4096, 1, 1, 0.09)], seed=4)
+
+
 NETWORKS: dict[str, Callable[[], Graph]] = {
     "convolution": large_convolution,
     "dense": large_dense,
     "dense_csr": large_dense_csr,
     "deep": deep,
+    "striped": striped,
 }
 
-
-FORMATS = {"dense": "rice", "dense_csr": "csr"}
-"""Where the compiler's trial of every format would take minutes."""
+FORMATS: dict[str, str | dict[str, str]] = {"dense": "rice", "dense_csr": "csr", "striped": {"layer0": "stripes"}}
+"""Where the compiler's trial of every format would take minutes; where it would not take what is to be measured."""
 
 
 def run_and_check(board: EngineDriver, graph: Graph, *, seed: int = 0) -> tuple[Image, int]:
@@ -114,6 +119,13 @@ def weight_share(board: EngineDriver, image: Image) -> float:
     return image.metadata["streamed_bytes"] / WORD_BYTES / (cycles * BANDWIDTH)
 
 
+def busy_slots(image: Image) -> float:
+    """Of a striped layer's slots, one a lane and step, the share with a weight."""
+    (layer,) = image.metadata["layers"]
+    slots = layer["steps"] * CONFIGS[image.metadata["config"]].n_lanes
+    return layer["nonzero_macs"] / (slots / 2 if "pairs" in layer["format"] else slots)
+
+
 def main() -> None:
     """Command line."""
     config = CONFIGS["Z7020"]
@@ -132,6 +144,12 @@ def main() -> None:
                 predicted=image.metadata["predicted_cycles"], **common,
             )  # fmt: skip
             print(f"{name}: {cycles} cycles, {image.metadata['predicted_cycles']} predicted")
+            if name == "striped":
+                share = busy_slots(image)
+                record(
+                    f"large.{name}.busy_slots", round(share, 4), "ratio", better="higher", workload=workload, **common
+                )
+                print(f"{name}: {share:.1%} of the slots have a weight")
             if image.metadata["streamed_bytes"]:
                 share = weight_share(board, image)
                 record(

@@ -32,7 +32,7 @@ pumice_status_t pumice_dma_clear(void) {
 
 PUMICE_APART pumice_status_t pumice_dma_queue(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
                                               uint32_t n_bytes) {
-  PUMICE_TRY(wait_status(PUMICE_DMA_STATUS_QUEUE_FULL_MASK));
+  PUMICE_TRY(wait_status(PUMICE_DMA_STATUS_WAITS_MASK));
   pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS, PUMICE_SET(write, PUMICE_TRANSFER_WRITE) |
                                                   PUMICE_SET(PUMICE_SPACE_CPU_RAM, PUMICE_TRANSFER_SPACE) |
                                                   PUMICE_SET(buffer, PUMICE_TRANSFER_BUFFER) |

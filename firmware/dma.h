@@ -11,7 +11,7 @@ PUMICE_MUST_USE pumice_status_t pumice_dma_clear(void);
 // Fails if the DMA has.
 PUMICE_MUST_USE pumice_status_t pumice_dma_check(void);
 
-// Queues a transfer between soft-core RAM and a buffer as soon as the queue is free: `write` 0 fills the RAM, 1 the
+// Queues a transfer between soft-core RAM and a buffer as soon as no other one waits: `write` 0 fills the RAM, 1 the
 // buffer; address, offset and length are multiples of 8. Faults: watchdog.
 PUMICE_MUST_USE pumice_status_t pumice_dma_queue(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
                                                  uint32_t n_bytes);

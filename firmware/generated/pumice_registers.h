@@ -59,10 +59,10 @@
 // Registers: dma
 #define PUMICE_DMA_SUBMIT_ADDRESS 0x80000100u
 #define PUMICE_DMA_SUBMIT_GO_LSB 0u
-#define PUMICE_DMA_SUBMIT_GO_MASK 0x1u  // w1p: Queues the transfer in the descriptor registers; ignored while queue_full.
+#define PUMICE_DMA_SUBMIT_GO_MASK 0x1u  // w1p: Queues the transfer in the descriptor registers; ignored while one waits.
 #define PUMICE_DMA_STATUS_ADDRESS 0x80000104u
-#define PUMICE_DMA_STATUS_QUEUE_FULL_LSB 0u
-#define PUMICE_DMA_STATUS_QUEUE_FULL_MASK 0x1u  // ro: A queued transfer waits for the running one.
+#define PUMICE_DMA_STATUS_WAITS_LSB 0u
+#define PUMICE_DMA_STATUS_WAITS_MASK 0x1u  // ro: A transfer by ``submit`` waits for the queue.
 #define PUMICE_DMA_STATUS_BUSY_LSB 1u
 #define PUMICE_DMA_STATUS_BUSY_MASK 0x2u  // ro: A transfer runs or waits.
 #define PUMICE_DMA_STATUS_FAULT_LSB 8u

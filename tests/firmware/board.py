@@ -126,6 +126,7 @@ class Board:
         self.finished: tuple[int, int] | None = None
         self.events: list[tuple[str, tuple]] = []
         self.descriptor = [0] * DESCRIPTORS["dma"].n_words
+        self.waits: tuple[str, list[int]] | None = None  # the firmware's own transfer, not yet in the queue
         self.queue: dict[str, deque[tuple[str, list[int]]]] = {"dma": deque(), "engine": deque()}
         self.completed = {"dma": 0, "own": 0, "engine": 0}
         self.walker = {r.reg: 0 for r in block("walker")}
@@ -144,21 +145,31 @@ class Board:
     def complete(self, name: str) -> None:
         """The running transfer or layer is done."""
         what, _ = self.queue[name].popleft()
+        if name == "dma" and self.waits:
+            self.queue[name].append(self.waits)
+            self.waits = None
         self.completed[what] += 1
         self.events.append((f"{what} completed", ()))
 
     def submit(self, what: str, words: list[int]) -> None:
         """Hand a layer (``"engine"``) or a transfer (``"dma"``, ``"own"``) over to its block, which must have room."""
         queue = self.queue["dma" if what == "own" else what]
-        assert len(queue) < 2, f"{what} submitted to a full queue"
+        if what == "own":
+            assert self.waits is None, "a transfer by submit is lost"
+        else:
+            assert len(queue) < 2, f"{what} submitted to a full queue"
         self.events.append((f"{what} submit", tuple(words)))
         if what == "engine":
             queue.append((what, words))
             return
         if len(self.submits("dma") + self.submits("own")) - 1 == self.bad_transfer:
             self.fault_code, self.fault_address = self.bad_code, 0xDEAD0
-        if not self.fault_code:
+        if self.fault_code:
+            return
+        if len(queue) < 2:
             queue.append((what, words))
+        else:
+            self.waits = (what, words)
 
     def read(self, name: str, offset: int) -> int:
         """Value of a register."""
@@ -175,7 +186,7 @@ class Board:
             busy = (n_queued > 0) << find(name, "status", "busy").lsb
             values = {"status": busy, "completed": self.completed[name]}
             if name == "dma":
-                values["status"] |= (n_queued > 1) | self.fault_code << 8
+                values["status"] |= (self.waits is not None) | self.fault_code << 8
                 values |= {"fault_address": self.fault_address, "own_completed": self.completed["own"]}
         return {find(name, reg).offset: value for reg, value in values.items()}.get(offset, 0)
 
@@ -261,7 +272,7 @@ class WalkerModel:
         elif (
             self.may_go(head, is_layer=what == "engine")
             and len(board.queue[what]) < 2
-            and not (what == "dma" and board.fault_code)
+            and not (what == "dma" and (board.fault_code or board.waits))
         ):
             self.handed[what] += 1
             registers["at"] += 4 * head["n_words"]

@@ -37,8 +37,9 @@ class WriteBus(wiring.Component):
     cores : Out(config.n_cores)
         The cores whose banks are written: all but for the DMA's writes to one core.
     idle : Out(1)
-        Nothing waits at an input and nothing is under way: every write is seen by a read of this cycle. Low from the
-        cycle after ``go`` while gaps are being filled.
+        No result or gap waits at an input or is under way: each of their writes is seen by a read of this cycle. Low
+        from the cycle after ``go`` while gaps are being filled. The DMA's writes do not count: with ``latency`` they
+        are in the banks long before a layer that waited for them can read.
 
     Attributes
     ----------
@@ -101,8 +102,12 @@ class WriteBus(wiring.Component):
         with m.Else():
             m.d.sync += write.eq(store.writes.payload)
         m.d.sync += cores.eq(Mux(take_dma & ~take_gap, self.activation_writes.payload.cores, ~0))
-        under_way = Signal(self.latency)  # one bit a stage
-        m.d.sync += under_way.eq(Cat(take_store | take_dma | take_gap, under_way))
+        under_way = Signal(self.latency)  # a result or a gap; one bit a stage
+        writes = Signal()  # whether `write` is one
+        m.d.sync += [
+            under_way.eq(Cat(take_store | take_gap, under_way)),
+            writes.eq(take_store | take_dma | take_gap),
+        ]
 
         # Slot k goes to bank (address + k) % n_lanes; with it travels whether it is written, and whether its plane lies
         # the phase pitch further on. That is half a vector more than whole rows of the banks, so that odd columns,
@@ -112,7 +117,7 @@ class WriteBus(wiring.Component):
         written = Signal(n_lanes)
         leftover = Signal()  # the last lane, alone, in the bank of the first
         m.d.comb += [
-            written.eq(runs & under_way[0].replicate(n_lanes)),
+            written.eq(runs & writes.replicate(n_lanes)),
             leftover.eq(write.split & write.odd & (write.start != 0)),
             data_rotator.amount.eq(-write.address[:lane_bits]),
             enable_rotator.amount.eq(-write.address[:lane_bits]),
@@ -145,7 +150,7 @@ class WriteBus(wiring.Component):
         for b, is_far in enumerate(far_rotator.rotated):
             row = Mux(is_far, Mux(wrap[b], far_next, far_row), Mux(wrap[b], near_next, near_row))
             m.d.comb += self.banks.rows[b].eq(row)
-        waiting = Cat(dma_waits, store.busy, gaps.busy, (results.valid for results in self.results))
+        waiting = Cat(store.busy, gaps.busy, (results.valid for results in self.results))
         m.d.comb += self.idle.eq(~(waiting.any() | under_way.any()))
         return m
 

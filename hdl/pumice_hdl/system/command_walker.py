@@ -1,7 +1,8 @@
 """Reads command lists from soft-core RAM and hands their layers and transfers to engine and DMA."""
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import enum, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from pumice.spec.descriptor import (
     BUFFER_INPUT,
@@ -28,6 +29,7 @@ RAM_BITS = 8 * RAM_BYTES
 # 64-bit words of the payloads; COMMAND takes one.
 N_PAYLOAD = {OP_END: 0, OP_NEXT_PAGE: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSFER: TRANSFER.n_words // 2}
 MAX_PAYLOAD = max(N_PAYLOAD.values())
+QUEUED_TRANSFERS = 8
 
 
 class State(enum.Enum, shape=3):
@@ -53,7 +55,8 @@ class CommandWalker(wiring.Component):
     NEXT_PAGE leads to the next multiple of PAGE_BYTES. END waits in the last walk only.
 
     A command takes 5 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
-    the engine's or the DMA's queue. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
+    the engine's queue or that of QUEUED_TRANSFERS transfers here, thanks to which layers go on while transfers wait for
+    the DMA. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
     be up to 32,767 layers or transfers ahead of what has completed.
 
     Transfers of the input and output buffers are moved by the registers ``input_offset`` and ``output_offset``, and by
@@ -93,6 +96,8 @@ class CommandWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.block = block = RegisterBlock("walker")
+        queue = SyncFIFOBuffered(width=RAM_BITS * N_PAYLOAD[OP_TRANSFER], depth=QUEUED_TRANSFERS)
+        m.submodules.queue = ResetInserter(block.clear_clear)(queue)
         wiring.connect(m, wiring.flipped(self.registers), block.bus)
 
         state = Signal(State)
@@ -129,7 +134,7 @@ class CommandWalker(wiring.Component):
         )
 
         # What a transfer is moved by.
-        transfer = Signal(TRANSFER_WORDS)
+        transfer, moved = Signal(TRANSFER_WORDS), Signal(TRANSFER_WORDS)
         sample_offset, sample_bytes = Signal(32), Signal(32)
         offset = Signal(32, reset_less=True)
         with m.Switch(transfer.buffer):
@@ -141,8 +146,12 @@ class CommandWalker(wiring.Component):
                     ]
         m.d.comb += [
             transfer.eq(payload[-RAM_BITS * N_PAYLOAD[OP_TRANSFER] :]),
-            self.transfers.p.eq(transfer),
-            self.transfers.p.offset.eq(transfer.offset + offset),
+            moved.eq(transfer),
+            moved.offset.eq(transfer.offset + offset),
+            queue.w_data.eq(moved),
+            self.transfers.valid.eq(queue.r_rdy),
+            self.transfers.p.eq(queue.r_data),
+            queue.r_en.eq(self.transfers.ready),
             self.layers.p.eq(payload[-RAM_BITS * N_PAYLOAD[OP_LAYER] :]),
         ]
 
@@ -201,8 +210,8 @@ class CommandWalker(wiring.Component):
                 with m.Elif(may_go):
                     m.d.sync += state.eq(State.OFFER)
             with m.Case(State.OFFER):
-                m.d.comb += [self.layers.valid.eq(is_layer), self.transfers.valid.eq(~is_layer)]
-                with m.If(Mux(is_layer, self.layers.ready, self.transfers.ready)):
+                m.d.comb += [self.layers.valid.eq(is_layer), queue.w_en.eq(~is_layer)]
+                with m.If(Mux(is_layer, self.layers.ready, queue.w_rdy)):
                     m.d.sync += [at.eq(behind), state.eq(State.ASK)]
                     with m.If(is_layer):
                         m.d.sync += n_layers.eq(n_layers + 1)

@@ -178,6 +178,7 @@ class Dma(wiring.Component):
         front = Signal(word_layout(TRANSFER), reset_less=True)  # the queued transfer
         front_address = Signal(MEMORY_WORD_BITS, reset_less=True)
         front_words = Signal(word_bits, reset_less=True)  # of its run
+        own_waits = Signal()  # the firmware's, in its registers
         front_own, own = Signal(), Signal()  # the firmware's: queued, running
         front_dropped = Signal()
         continues = Signal()  # a run of the queued transfer has been taken
@@ -223,14 +224,17 @@ class Dma(wiring.Component):
         start_byte = front.offset[:3]
         well_formed, inside = Signal(reset_less=True), Signal(reset_less=True)
         buffer = self.buffers[front.buffer]
+        with m.If(block.submit_go & (fault == 0)):
+            m.d.sync += own_waits.eq(1)
         with m.FSM(name="queue") as queue:
             m.d.comb += queue_full.eq(~queue.ongoing("EMPTY"))
             with m.State("EMPTY"), m.If(fault == 0):
-                m.d.comb += self.transfers.ready.eq(~block.submit_go)
-                with m.If(block.submit_go | self.transfers.valid):
+                m.d.comb += self.transfers.ready.eq(~own_waits)
+                with m.If(own_waits | self.transfers.valid):
                     m.d.sync += [
-                        front.eq(Mux(block.submit_go, block.descriptor, self.transfers.payload)),
-                        front_own.eq(block.submit_go),
+                        front.eq(Mux(own_waits, block.descriptor, self.transfers.payload)),
+                        front_own.eq(own_waits),
+                        own_waits.eq(0),
                         front_dropped.eq(0),
                         issued.eq(0),
                         continues.eq(0),
@@ -408,8 +412,8 @@ class Dma(wiring.Component):
         clear = block.clear_clear
         m.d.comb += [
             bus_fault.eq(~dropped & ((received & failed) | (answered & axi.bresp[1]))),
-            block.status_queue_full.eq(queue_full),
-            self.busy.eq(queue_full | busy),
+            block.status_waits.eq(own_waits),
+            self.busy.eq(own_waits | queue_full | busy),
             block.status_busy.eq(self.busy),
             block.status_fault.eq(fault),
             block.completed_n.eq(self.completed),
@@ -417,7 +421,7 @@ class Dma(wiring.Component):
             block.fault_address_value.eq(fault_address),
         ]
         with m.If(clear):
-            m.d.sync += fault.eq(0)
+            m.d.sync += [fault.eq(0), own_waits.eq(0)]
         with m.If(bounds_fault):
             m.d.sync += [fault.eq(FAULT_CODES["bounds"]), fault_address.eq(Cat(C(0, 3), front_address))]
         with m.If(bus_fault):

@@ -188,6 +188,7 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
     read_in(0 if arrival is None else SKIP_BUT_FIRST)
     pending: list[Copy] = []  # stores of the job submitted last
     loaded = -1  # the last job whose loads are in the list
+    n_outputs_read = 0  # transfers up to those that take the outputs of the sample before out
 
     def load(job: Job) -> None:
         if any(_collide(copy, store) for copy in job.loads for store in pending):
@@ -216,11 +217,12 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
         if any(_overlap(store.region, region) for store in pending for region in job.regions):
             flush()
         address = visits.addresses.get(i, job.layer_pass.address)
-        order.layer(job, address, for_all=arrival is not None and i == 1)  # it may write where outputs were
+        order.layer(job, address, at_least=n_outputs_read if i == 1 else 0)  # it may write where outputs were
         flush()
         pending += job.stores
         if arrival is not None and i == 0:
             read_out(SKIP_FIRST)
+            n_outputs_read = commands.n_transfers
         if i == arrival:
             read_in(SKIP_LAST)  # one layer later than it could, so that the engine has work meanwhile
         output = job.layer_pass.layer.operation.output
@@ -269,13 +271,13 @@ class _Order:
                 fields = {"local": layer_pass.slot_address, "offset": offset, "n_bytes": len(slots)}
                 self._put(_slot_place(layer_pass), space=SPACE_BANKS, buffer=BUFFER_IMAGE, core=core, write=0, **fields)
 
-    def layer(self, job: Job, address: int, *, for_all: bool = False) -> None:
-        """Run a job with its weights at ``address``, if ``for_all`` when all transfers before it have completed."""
+    def layer(self, job: Job, address: int, *, at_least: int = 0) -> None:
+        """Run a job with its weights at ``address``, when ``at_least`` so many transfers have completed."""
         places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
         places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
         if job.layer_pass.slots_streamed:
             places.append(_slot_place(job.layer_pass))
-        after = self._commands.n_transfers if for_all else max(_last(self._transfers, place) for place in places)
+        after = max(at_least, *(_last(self._transfers, place) for place in places))
         descriptor = job.descriptor | {"segment": address}
         name = job.layer_pass.layer.operation.name
         waited = self._commands.layer(descriptor, name, after_transfers=after if after > self._completed else 0)

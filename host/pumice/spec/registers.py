@@ -198,9 +198,9 @@ REGISTERS = (
         0,
         1,
         "w1p",
-        "Queues the transfer in the descriptor registers; ignored while queue_full.",
+        "Queues the transfer in the descriptor registers; ignored while one waits.",
     ),
-    Register("dma", "status", 0x04, "queue_full", 0, 1, "ro", "A queued transfer waits for the running one."),
+    Register("dma", "status", 0x04, "waits", 0, 1, "ro", "A transfer by ``submit`` waits for the queue."),
     Register("dma", "status", 0x04, "busy", 1, 1, "ro", "A transfer runs or waits."),
     Register(
         "dma",

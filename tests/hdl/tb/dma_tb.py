@@ -232,7 +232,7 @@ class Bench:
                 await FallingEdge(self.dut.clk)
             self.dut.transfers__valid.value = 0
         else:
-            while await self.registers.read("status", "queue_full"):
+            while await self.registers.read("status", "waits"):
                 pass
             for i, word in enumerate(words):
                 await self.registers.write_word(DESCRIPTOR_OFFSET + 4 * i, word)
@@ -478,7 +478,7 @@ async def bounds_fault_waits_for_the_transfer_before_it(dut):
     await bench.submit(**first)
     await bench.submit(**(first | {"n_bytes": 0}))
     await ClockCycles(dut.clk, 10)
-    assert await bench.registers.read("status", "queue_full") == 1
+    assert await bench.registers.read("status", "busy") == 1
     assert await bench.registers.read("status", "fault") == 0
     bench.apply(golden, **first)
     await bench.check(golden, "bounds")

@@ -65,10 +65,7 @@ class Bench(Board):
         streams = {"engine": "layers", "dma": "transfers"}
         while True:
             for name, stream in streams.items():
-                # The firmware's own transfer may come in the same cycle.
-                takes = len(self.queue[name]) < (2 if name == "engine" else 1) and not (
-                    name == "dma" and self.fault_code
-                )
+                takes = len(self.queue[name]) < 2 and not (name == "dma" and (self.fault_code or self.waits))
                 getattr(self.dut, f"{stream}__ready").value = int(takes)
                 getattr(self.dut, f"{stream}_completed").value = self.completed[name] % 2**16
             for name, value in read_data.items():
