@@ -105,7 +105,7 @@ class Bench:
                 return status
         raise AssertionError("the walker goes on and on")
 
-    async def set_up(self, skip: int = 0) -> None:
+    async def set_up(self, skip: int = SKIP_LAST) -> None:
         """Registers that do not start anything."""
         await self.write("skip", skip)
         await self.write("layer_limit", 0x7000)
@@ -211,7 +211,7 @@ def test_goes_on_with_the_next_page():
         await bench.write("resume", other)
         assert await bench.wait() == ENDED
         assert await bench.read("at") == other + 4 * sum(map(len, commands[9:-1]))
-        check(bench.taken, expected(commands, 0, (0, 0)))
+        check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
 
     run(test, 3)
 
@@ -252,6 +252,8 @@ def test_stops_at_a_malformed_command(name):
         await bench.write("end", bench.store([*good, MALFORMED_COMMANDS[name](bench.rng)]))
         await bench.write("begin", START)
         assert await bench.wait() == MALFORMED
+        for _ in range(200):  # what is queued is still handed over
+            await bench.tick()
         assert await bench.read("at") == START + 4 * sum(map(len, good))
         check(bench.taken, expected(good, 0, (0, 0)))
 
@@ -278,7 +280,7 @@ def test_clear_stops_everywhere():
             assert not bench.taken
             await bench.write("begin", START)
             assert await bench.wait() == ENDED
-            check(bench.taken, expected(commands, 0, (0, 0)))
+            check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
             for _ in range(300):
                 await bench.tick()
             await bench.write("clear")
