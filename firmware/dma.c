@@ -1,7 +1,6 @@
 #include "dma.h"
 
 #include "config.h"
-#include "mmio.h"
 
 PUMICE_MUST_USE static pumice_status_t check(uint32_t status) {
   if ((status & PUMICE_DMA_STATUS_FAULT_MASK) == 0) return pumice_ok();
@@ -16,16 +15,6 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t wait_status(uint32_t mask) {
     const uint32_t status = pumice_read(PUMICE_DMA_STATUS_ADDRESS);
     PUMICE_TRY(check(status));
     if ((status & mask) == 0) return pumice_ok();
-  }
-  return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_STATUS_ADDRESS);
-}
-
-pumice_status_t pumice_dma_clear(void) {
-  for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
-    if ((pumice_read(PUMICE_DMA_STATUS_ADDRESS) & PUMICE_DMA_STATUS_BUSY_MASK) == 0) {
-      pumice_write(PUMICE_DMA_CLEAR_ADDRESS, PUMICE_DMA_CLEAR_CLEAR_MASK);
-      return pumice_ok();
-    }
   }
   return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_STATUS_ADDRESS);
 }

@@ -1,12 +1,19 @@
-// The DMA's registers, for transfers of the firmware's own: those of the lists come from the walker. All calls but
-// pumice_dma_clear also fail with the DMA's own fault (bus, bounds; detail: the bus address) if there was one since the
-// last clear.
+// The DMA's registers, for transfers of the firmware's own: those of the lists come from the walker. Calls that can fail
+// also fail with the DMA's own fault (bus, bounds; detail: the bus address) if there was one since the last clear.
 #pragma once
 
-#include "fault.h"
+#include <stdbool.h>
 
-// Waits until the DMA is idle and zeroes its counts and its fault. Faults: watchdog.
-PUMICE_MUST_USE pumice_status_t pumice_dma_clear(void);
+#include "fault.h"
+#include "mmio.h"
+
+// Says whether a transfer waits or runs.
+static inline bool pumice_dma_busy(void) {
+  return (pumice_read(PUMICE_DMA_STATUS_ADDRESS) & PUMICE_DMA_STATUS_BUSY_MASK) != 0;
+}
+
+// Zeroes counts and fault, while it is idle.
+static inline void pumice_dma_clear(void) { pumice_write(PUMICE_DMA_CLEAR_ADDRESS, PUMICE_DMA_CLEAR_CLEAR_MASK); }
 
 // Fails if the DMA has.
 PUMICE_MUST_USE pumice_status_t pumice_dma_check(void);

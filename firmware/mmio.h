@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "generated/pumice_registers.h"
+
 #ifdef PUMICE_FAKE_MMIO
 uint32_t pumice_read(uint32_t address);
 void pumice_write(uint32_t address, uint32_t value);

@@ -14,7 +14,7 @@ enum {
   LOG_ENTRIES = PUMICE_LOG_BYTES / PUMICE_LOG_ENTRY_BYTES,
   LOG_HALF = LOG_ENTRIES / 2,
   ENTRY_SHIFT = 5,
-  READS_BEFORE_ATTENDING = 8,
+  READS_BEFORE_ATTENDING = 64,
 };
 _Static_assert(PUMICE_LOG_ENTRY_BYTES == 1u << ENTRY_SHIFT, "an entry's place is computed by shifts");
 
@@ -66,16 +66,25 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_list(const list_t* list
   return pumice_dma_copy(0, PUMICE_BUFFER_IMAGE, list->address, list->offset, list->n_bytes);
 }
 
+PUMICE_MUST_USE PUMICE_COLD static pumice_status_t wait_idle(void) {
+  for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
+    if (!pumice_engine_busy() && !pumice_dma_busy()) return pumice_ok();
+  }
+  return pumice_fault(PUMICE_FAULT_WATCHDOG, pumice_engine_busy() ? PUMICE_ENGINE_STATUS_ADDRESS : PUMICE_DMA_STATUS_ADDRESS);
+}
+
 // Gives up what the walker still offers; waits until engine and DMA are idle. Faults: watchdog.
-PUMICE_MUST_USE static pumice_status_t clear_counts(void) {
+PUMICE_MUST_USE static inline pumice_status_t clear_counts(void) {
   pumice_write(PUMICE_WALKER_CLEAR_ADDRESS, PUMICE_WALKER_CLEAR_CLEAR_MASK);
-  PUMICE_TRY(pumice_engine_clear());
-  return pumice_dma_clear();
+  if (pumice_engine_busy() || pumice_dma_busy()) PUMICE_TRY(wait_idle());
+  pumice_engine_clear();
+  pumice_dma_clear();
+  return pumice_ok();
 }
 
 // Leaves the walker ready to begin with the first sample: none of this is done between the doorbell and a run's first
 // command.
-PUMICE_COLD static void make_ready(const list_t* list) {
+static void make_ready(const list_t* list) {
   pumice_write(PUMICE_WALKER_LAYER_LIMIT_ADDRESS, LOG_ENTRIES);
   pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, 0);
   pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, 0);
@@ -198,14 +207,14 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* li
     if (!list->paged) pumice_write(PUMICE_WALKER_BEGIN_ADDRESS, list->address);
   }
   // The walker has waited for all layers and transfers: what is left is the log's.
-  bool goes_on;
-  PUMICE_TRY(attend(&goes_on));
+  if (!logs) return pumice_dma_check();
+  duty.n_layers = pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS);
   duty.n_log = smaller(duty.n_log, duty.n_layers);  // the header may claim more than there are
-  while (duty.n_logged < duty.n_log) {
+  do {
+    PUMICE_TRY(keep_log());
     PUMICE_TRY(attend_own(duty.n_own));
-    PUMICE_TRY(attend(&goes_on));
-  }
-  return attend_own(duty.n_own);
+  } while (duty.n_logged < duty.n_log);
+  return pumice_ok();
 }
 
 // The same; after a fault nothing more is handed over.

@@ -16,7 +16,7 @@ from pumice_sim.firmware import TARGET, build_firmware, zig
 
 from tests.hdl.harness import simulate
 
-POLL_LIMIT = 200  # so that the firmware gives up within the test
+POLL_LIMIT = 60  # so that the firmware gives up within the test
 
 
 class Control(wiring.Component):

@@ -266,7 +266,10 @@ async def prepares_a_layer_quickly(dut, layer_cycles):
         gaps = [submit - free for submit, free in zip(submits[2:], bench.when("engine completed"), strict=False)]
     else:
         gaps = [after - before for before, after in itertools.pairwise(submits)]
-    dut._log.info("layers of %d cycles: %s; first submit %d after the doorbell", layer_cycles, gaps, submits[0] - rang)
+    dut._log.info(
+        "layers of %d cycles: %s; first submit %d after the doorbell, end %d after the last layer",
+        layer_cycles, gaps, submits[0] - rang, bench.cycle - bench.when("engine completed")[-1],
+    )  # fmt: skip
     assert max(gaps) <= (2 if layer_cycles > 1 else 13)
 
 
