@@ -19,13 +19,9 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t wait_status(uint32_t mask) {
   return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_STATUS_ADDRESS);
 }
 
-PUMICE_APART pumice_status_t pumice_dma_queue(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
-                                              uint32_t n_bytes) {
+PUMICE_APART pumice_status_t pumice_dma_queue(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes) {
   PUMICE_TRY(wait_status(PUMICE_DMA_STATUS_WAITS_MASK));
-  pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS, PUMICE_SET(write, PUMICE_TRANSFER_WRITE) |
-                                                  PUMICE_SET(PUMICE_SPACE_CPU_RAM, PUMICE_TRANSFER_SPACE) |
-                                                  PUMICE_SET(buffer, PUMICE_TRANSFER_BUFFER) |
-                                                  PUMICE_SET(1, PUMICE_TRANSFER_N_RUNS));
+  pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS, head);
   pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS + 4 * PUMICE_TRANSFER_LOCAL_WORD, local);
   pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS + 4 * PUMICE_TRANSFER_OFFSET_WORD, offset);
   pumice_write(PUMICE_DMA_DESCRIPTOR_ADDRESS + 4 * PUMICE_TRANSFER_N_BYTES_WORD, n_bytes);
@@ -33,8 +29,7 @@ PUMICE_APART pumice_status_t pumice_dma_queue(uint32_t write, uint32_t buffer, u
   return pumice_ok();
 }
 
-PUMICE_COLD pumice_status_t pumice_dma_copy(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
-                                            uint32_t n_bytes) {
-  PUMICE_TRY(pumice_dma_queue(write, buffer, local, offset, n_bytes));
+PUMICE_COLD pumice_status_t pumice_dma_copy(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes) {
+  PUMICE_TRY(pumice_dma_queue(head, local, offset, n_bytes));
   return wait_status(PUMICE_DMA_STATUS_BUSY_MASK);
 }

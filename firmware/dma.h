@@ -18,11 +18,13 @@ static inline void pumice_dma_clear(void) { pumice_write(PUMICE_DMA_CLEAR_ADDRES
 // Fails if the DMA has.
 PUMICE_MUST_USE pumice_status_t pumice_dma_check(void);
 
-// Queues a transfer between soft-core RAM and a buffer as soon as no other one waits: `write` 0 fills the RAM, 1 the
-// buffer; address, offset and length are multiples of 8. Faults: watchdog.
-PUMICE_MUST_USE pumice_status_t pumice_dma_queue(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
-                                                 uint32_t n_bytes);
+// First word of a transfer between soft-core RAM and a buffer: `write` 0 fills the RAM, 1 the buffer.
+#define PUMICE_DMA_HEAD(write, buffer)                                                                      \
+  (PUMICE_SET(write, PUMICE_TRANSFER_WRITE) | PUMICE_SET(PUMICE_SPACE_CPU_RAM, PUMICE_TRANSFER_SPACE) |      \
+   PUMICE_SET(buffer, PUMICE_TRANSFER_BUFFER) | PUMICE_SET(1, PUMICE_TRANSFER_N_RUNS))
+
+// Queues such a transfer as soon as no other one waits; address, offset and length are multiples of 8. Faults: watchdog.
+PUMICE_MUST_USE pumice_status_t pumice_dma_queue(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes);
 
 // Does the same and waits until the DMA is idle.
-PUMICE_MUST_USE pumice_status_t pumice_dma_copy(uint32_t write, uint32_t buffer, uint32_t local, uint32_t offset,
-                                                uint32_t n_bytes);
+PUMICE_MUST_USE pumice_status_t pumice_dma_copy(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes);

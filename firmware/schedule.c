@@ -16,6 +16,8 @@ enum {
   ENTRY_SHIFT = 5,
   READS_BEFORE_ATTENDING = 64,
 };
+#define IMAGE_TO_RAM PUMICE_DMA_HEAD(0, PUMICE_BUFFER_IMAGE)
+#define RAM_TO_LOG PUMICE_DMA_HEAD(1, PUMICE_BUFFER_LOG)
 _Static_assert(PUMICE_LOG_ENTRY_BYTES == 1u << ENTRY_SHIFT, "an entry's place is computed by shifts");
 
 // A command list: where it lies in the image and in RAM. All of it is in RAM when it fits (`paged` is false); else the
@@ -63,7 +65,7 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t check_list(const list_t* list
 }
 
 PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_list(const list_t* list) {
-  return pumice_dma_copy(0, PUMICE_BUFFER_IMAGE, list->address, list->offset, list->n_bytes);
+  return pumice_dma_copy(IMAGE_TO_RAM, list->address, list->offset, list->n_bytes);
 }
 
 PUMICE_MUST_USE PUMICE_COLD static pumice_status_t wait_idle(void) {
@@ -92,10 +94,10 @@ static void make_ready(const list_t* list) {
 }
 
 // Queues a transfer between RAM and a buffer; sets `ready`.
-PUMICE_MUST_USE PUMICE_APART static pumice_status_t queue_own(uint32_t write, uint32_t buffer, uint32_t local,
-                                                              uint32_t offset, uint32_t n_bytes, uint32_t* ready) {
+PUMICE_MUST_USE PUMICE_APART static pumice_status_t queue_own(uint32_t head, uint32_t local, uint32_t offset,
+                                                              uint32_t n_bytes, uint32_t* ready) {
   *ready = ++duty.n_own;
-  return pumice_dma_queue(write, buffer, local, offset, n_bytes);
+  return pumice_dma_queue(head, local, offset, n_bytes);
 }
 
 static inline bool own_reached(uint32_t n) { return pumice_reached(pumice_read(PUMICE_DMA_OWN_COMPLETED_ADDRESS), n); }
@@ -112,7 +114,7 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t keep_log(void) {
   const uint32_t place = first & (LOG_ENTRIES - 1);
   const uint32_t n = smaller(n_new, LOG_ENTRIES - place);
   duty.n_logged += n;
-  return queue_own(1, PUMICE_BUFFER_LOG, PUMICE_LOG_OFFSET + (place << ENTRY_SHIFT), first << ENTRY_SHIFT,
+  return queue_own(RAM_TO_LOG, PUMICE_LOG_OFFSET + (place << ENTRY_SHIFT), first << ENTRY_SHIFT,
                    n << ENTRY_SHIFT, &duty.log_ready);
 }
 
@@ -139,16 +141,22 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend_own(uint32_t n) {
   return pumice_fault(PUMICE_FAULT_WATCHDOG, PUMICE_DMA_OWN_COMPLETED_ADDRESS);
 }
 
-// Attends until the walker, which began or went on at RAM address `address` with byte `at` of a list, stops; says in
-// `ended` whether at END. Faults: command (detail: the word offset of the malformed command), watchdog when nothing
+// Attends until the walker, which began or went on at RAM address `address` with byte `at` of a list, stops; `ended` is
+// not 0 if at END. Faults: command (detail: the word offset of the malformed command), watchdog when nothing
 // completes meanwhile, those of the DMA.
-PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uint32_t at, bool* ended) {
+PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uint32_t at, uint32_t* ended) {
+  // The last log entries leave beside the last transfers.
+  uint32_t last_layer = duty.logs ? duty.n_log : UINT32_MAX;
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
-    // Most reads are of the status alone, so that the end is seen at once.
+    // Most reads are of these two alone, so that the end is seen at once.
     for (uint32_t i = 0; i < READS_BEFORE_ATTENDING; i++) {
+      if (pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS) == last_layer) {
+        last_layer = UINT32_MAX;
+        break;
+      }
       const uint32_t status = pumice_read(PUMICE_WALKER_STATUS_ADDRESS);
       if ((status & PUMICE_WALKER_STATUS_BUSY_MASK) != 0) continue;
-      *ended = (status & PUMICE_WALKER_STATUS_ENDED_MASK) != 0;
+      *ended = status & PUMICE_WALKER_STATUS_ENDED_MASK;  // in its place: shifts take a cycle a bit
       if ((status & PUMICE_WALKER_STATUS_MALFORMED_MASK) == 0) return pumice_ok();
       return pumice_fault(PUMICE_FAULT_COMMAND, (at + pumice_read(PUMICE_WALKER_AT_ADDRESS) - address) / 4);
     }
@@ -162,14 +170,14 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uin
 // Queues the fetch of the page that starts at byte `at` of a paged list, if there is one.
 PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_page(const list_t* list, uint32_t at) {
   if (at >= list->n_bytes) return pumice_ok();
-  return queue_own(0, PUMICE_BUFFER_IMAGE, list->address + (at & (RING_BYTES - 1)), list->offset + at,
+  return queue_own(IMAGE_TO_RAM, list->address + (at & (RING_BYTES - 1)), list->offset + at,
                    smaller(list->n_bytes - at, PUMICE_PAGE_BYTES), &duty.page_ready);
 }
 
 // Has the walker walk a list that does not fit in RAM: one page is fetched while the other one is walked.
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t walk_pages(const list_t* list, bool* ended) {
+PUMICE_MUST_USE PUMICE_COLD static pumice_status_t walk_pages(const list_t* list, uint32_t* ended) {
   PUMICE_TRY(fetch_page(list, 0));
-  for (uint32_t at = 0; at < list->n_bytes && !*ended; at += PUMICE_PAGE_BYTES) {
+  for (uint32_t at = 0; at < list->n_bytes && *ended == 0; at += PUMICE_PAGE_BYTES) {
     PUMICE_TRY(attend_own(duty.page_ready));
     PUMICE_TRY(fetch_page(list, at + PUMICE_PAGE_BYTES));
     const uint32_t address = list->address + (at & (RING_BYTES - 1));
@@ -194,9 +202,9 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* li
   uint32_t input_offset = 0;
   uint32_t output_offset = 0;
   for (;;) {
-    bool ended = false;
+    uint32_t ended = 0;
     PUMICE_TRY(list->paged ? walk_pages(list, &ended) : follow(list->address, 0, &ended));
-    if (!ended) return pumice_fault(PUMICE_FAULT_COMMAND, list->n_bytes / 4);
+    if (ended == 0) return pumice_fault(PUMICE_FAULT_COMMAND, list->n_bytes / 4);
     if (left == 0) break;
     left--;
     duty.n_log += program.n_layers;
@@ -210,11 +218,11 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* li
   if (!logs) return pumice_dma_check();
   duty.n_layers = pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS);
   duty.n_log = smaller(duty.n_log, duty.n_layers);  // the header may claim more than there are
-  do {
+  while (duty.n_logged < duty.n_log) {
     PUMICE_TRY(keep_log());
     PUMICE_TRY(attend_own(duty.n_own));
-  } while (duty.n_logged < duty.n_log);
-  return pumice_ok();
+  }
+  return attend_own(duty.n_own);
 }
 
 // The same; after a fault nothing more is handed over.
@@ -228,7 +236,7 @@ PUMICE_MUST_USE static pumice_status_t run_list(const list_t* list, uint32_t n_s
 PUMICE_MUST_USE PUMICE_COLD static pumice_status_t load(void) {
   pumice_forget();
   PUMICE_TRY(clear_counts());
-  PUMICE_TRY(pumice_dma_copy(0, PUMICE_BUFFER_IMAGE, PUMICE_COMMANDS_OFFSET, 0, HEADER_BYTES));
+  PUMICE_TRY(pumice_dma_copy(IMAGE_TO_RAM, PUMICE_COMMANDS_OFFSET, 0, HEADER_BYTES));
   const uint32_t n_bytes = HEADER(N_BYTES);
   if (HEADER(MAGIC) != PUMICE_IMAGE_MAGIC || HEADER(VERSION) != PUMICE_IMAGE_VERSION ||
       n_bytes > pumice_read(PUMICE_MAILBOX_IMAGE_BYTES_ADDRESS)) {
