@@ -48,6 +48,12 @@ def test_every_file_is_registered_by_its_name():
     assert all(name == each.name for registered in (FORMATS, VALUE_CODINGS) for name, each in registered.items())
 
 
+def test_formats_have_codes_of_their_own():
+    assert len(formats.FORMATS_BY_CODE) == len(FORMATS)
+    assert all(0 <= code <= CODE for code in formats.FORMATS_BY_CODE)
+    assert len(values.VALUE_CODINGS_BY_NUMBER) == len(VALUE_CODINGS)
+
+
 def edit(path: Path, *changes: tuple[str, str]) -> str:
     text = path.read_text()
     for old, new in changes:
