@@ -5,7 +5,9 @@ import pytest
 from pumice.compiler import compile_graph
 from pumice.errors import CompileError
 from pumice.graph import Graph
+from pumice.image import Image
 from pumice.spec.config import TINY, Z7020
+from pumice.spec.descriptor import COMMAND, OP_END, OP_NEXT_PAGE, OP_TRANSFER, PAGE_BYTES, SPACE_BANKS, TRANSFER
 
 from .checks import assert_matches_golden
 from .graphs import GraphBuilder
@@ -23,6 +25,22 @@ def perceptron(seed: int, sizes: list[int], density: float = 1.0) -> Graph:
     return builder.build(tensor)
 
 
+def slot_places(image: Image) -> set[int]:
+    """Addresses on chip to which the run list brings slots."""
+    words = np.frombuffer(image.data, "<u4", image.header["run_bytes"] // 4, image.header["run_offset"])
+    places, at = set(), 0
+    while (head := COMMAND.unpack(words[at:]))["op"] != OP_END:
+        if head["op"] == OP_NEXT_PAGE:
+            at += PAGE_BYTES // 4 - at % (PAGE_BYTES // 4)
+            continue
+        if head["op"] == OP_TRANSFER:
+            transfer = TRANSFER.unpack(words[at + COMMAND.n_words :])
+            if transfer["space"] == SPACE_BANKS:
+                places.add(transfer["local"])
+        at += head["n_words"]
+    return places
+
+
 def test_two_layers_share_a_place():
     """Slots that nearly fit: parts of two layers stream to one place, all layers are striped."""
     graph = perceptron(1, SHARING)
@@ -33,6 +51,7 @@ def test_two_layers_share_a_place():
     assert [len(layer["tags"]) for layer in streamed] == [2, 2]
     n_bytes = sum(layer["weight_bytes"] for layer in layers)
     assert 0 < image.metadata["streamed_bytes"] < n_bytes / 3
+    assert len(slot_places(image)) == 1
 
 
 @pytest.mark.parametrize("density", [1.0, 0.1])
@@ -45,6 +64,7 @@ def test_a_layer_streams_in_parts(density):
     assert "stripes" in layer["format"]
     assert layer["streamed"]
     assert len(layer["tags"]) >= 3
+    assert len(slot_places(image)) == 2
 
 
 def test_a_layer_that_cannot_be_striped():

@@ -74,7 +74,8 @@ class Machine(Board):
 
     def __init__(self, library: ctypes.CDLL, seed: int, *, p_progress: float = 0.1):
         super().__init__()
-        self.library, self.rng, self.p_progress = library, random.Random(seed), p_progress
+        self.library, self.rng = library, random.Random(seed)
+        self.p_progress = self.p_dma = p_progress
         self.ram = bytearray(RAM_BYTES)
         self.buffers[BUFFER_LOG] = bytearray(2 * LOG_BYTES)
         self.hangs: str | None = None  # a block that never completes anything
@@ -137,7 +138,8 @@ class Machine(Board):
         if self.rng.random() < 0.5:
             self.walker_model.step()
         for name, queue in self.queue.items():
-            if queue and name != self.hangs and self.rng.random() < self.p_progress:
+            p_progress = self.p_dma if name == "dma" else self.p_progress
+            if queue and name != self.hangs and self.rng.random() < p_progress:
                 if name == "dma":
                     self.move(TRANSFER.unpack(queue[0][1]))
                 else:
@@ -315,6 +317,18 @@ def test_log(library, n_layers, n_samples, p_progress):
         log = b"".join(map(log_entry, range(n_entries)))
         assert machine.buffers[BUFFER_LOG] == (log if machine.log_bytes else bytes(len(log)))
         assert len(machine.submits("engine")) == n_entries
+
+
+def test_log_waits_for_a_slow_copy(library):
+    """The engine goes no further than entries have been copied, not only queued."""
+    machine = Machine(library, seed=2, p_progress=0.9)
+    layers = [command(OP_LAYER, random_layer(machine.rng, i), 0, 0) for i in range(400)]
+    assert machine.load(end(), paged([*layers, end(400)]), 400) == ("none", 0)
+    machine.p_dma = 0.002
+    machine.log_bytes = 400 * LOG_ENTRY_BYTES
+    machine.buffers[BUFFER_LOG] = bytearray(machine.log_bytes)
+    assert machine.serve(COMMAND_RUN) == ("none", 0)
+    assert machine.buffers[BUFFER_LOG] == b"".join(map(log_entry, range(400)))
 
 
 def test_header_claims_too_many_layers(library):

@@ -12,7 +12,9 @@ from pumice.spec.descriptor import (
     COMMAND,
     OP_END,
     OP_LAYER,
+    OP_NEXT_PAGE,
     OP_TRANSFER,
+    PAGE_BYTES,
     SKIP_BUT_FIRST,
     SKIP_BUT_LAST,
     SKIP_FIRST,
@@ -214,6 +216,22 @@ def test_goes_on_with_the_next_page():
         check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
 
     run(test, 3)
+
+
+def test_next_page():
+    """NEXT_PAGE leads to the next multiple of PAGE_BYTES; what lies between is not looked at."""
+
+    async def test(bench):
+        commands = random_list(bench.rng, 12)
+        behind = (START + PAGE_BYTES) // PAGE_BYTES * PAGE_BYTES
+        await bench.set_up()
+        bench.store([*commands[:5], command(OP_NEXT_PAGE, [], 0, 0)])
+        await bench.write("end", bench.store(commands[5:], behind))
+        await bench.write("begin", START)
+        assert await bench.wait() == ENDED
+        check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
+
+    run(test, 8)
 
 
 def test_layer_limit():
