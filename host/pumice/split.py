@@ -22,8 +22,8 @@ def flattened(graph: Graph, max_taps: int) -> Graph:
     for layer in graph.layers:
         (name, *_) = layer.inputs
         height, width, channels = tensors[name].shape
-        is_whole = isinstance(layer, Conv) and layer.groups == 1 and layer.window == Window(kernel=(height, width))
-        if is_whole and height * width > max_taps:
+        whole = Window(kernel=(height, width))
+        if isinstance(layer, Conv) and layer.groups == 1 and layer.window == whole and height * width > max_taps:
             shape = 1, 1, height * width * channels
             flat = replace(tensors[name], name=f"{name}/flat of {layer.name}", shape=shape)
             tensors[flat.name] = flat

@@ -173,17 +173,17 @@ class EngineDriver:
         room = self._make_room(min(len(data), MAX_TOGETHER), self._header)
         runs = []
         for first in range(0, len(data), room):
-            runs += self._run_together(data[first : first + room], self._header["output_bytes"])
+            runs += self._run_together(data[first : first + room], self._header)
         return runs
 
-    def _run_together(self, data: Sequence[bytes], output_bytes: int) -> list[EngineRun]:
+    def _run_together(self, data: Sequence[bytes], header: dict[str, int]) -> list[EngineRun]:
         n = len(data)
         self._put("input", b"".join(data))
         self._command(registers.COMMAND_RUN, "the inference" if n == 1 else f"{n} inferences", n)
         words = memoryview(self._get("log")).cast("I")
         names = [name for name, _ in LOG_COUNTERS]
         log = [dict(zip(names, words[i : i + len(names)], strict=True)) for i in range(0, len(words), len(names))]
-        n_layers = self._header["n_layers"]
+        n_layers, output_bytes = header["n_layers"], header["output_bytes"]
         output = self._get("output")
         totals = [self._read(name) for name in ("cycles", "read_bytes", "write_bytes")]
         runs = []

@@ -1,6 +1,5 @@
 """The engine in numpy, with the cycles that the compiler predicts."""
 
-import itertools
 from collections.abc import Sequence
 
 from ..errors import DeviceError
@@ -36,13 +35,14 @@ class PredictedEngine:
         metadata, header, n = self._image.metadata, self._image.header, len(data)
         output, counted = run_image(self._image.data, self.config, b"".join(data), n_samples=n)
         log = [dict.fromkeys((name for name, _ in LOG_COUNTERS), 0) | entry for entry in counted]
-        log = [log[i : i + header["n_layers"]] for i in range(0, len(log), header["n_layers"])]
-        for entries, layer in itertools.product(log, metadata["layers"]):
-            entries[layer["tags"][0]]["cycles"] = layer["predicted_cycles"]
+        logs = [log[i : i + header["n_layers"]] for i in range(0, len(log), header["n_layers"])]
+        for entries in logs:
+            for layer in metadata["layers"]:
+                entries[layer["tags"][0]]["cycles"] = layer["predicted_cycles"]
         return [
             EngineRun(
                 output=output[i * header["output_bytes"] : (i + 1) * header["output_bytes"]],
-                log=tuple(log[i]),
+                log=tuple(logs[i]),
                 cycles=metadata["predicted_cycles"],
                 read_bytes=header["input_bytes"] + metadata["streamed_bytes"],
                 write_bytes=header["output_bytes"],

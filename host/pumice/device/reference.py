@@ -334,11 +334,13 @@ def _read_segment(memory: np.ndarray, layer: dict[str, int]):
     if rest is None:
         return
     taps, table, words = rest
-    streams = [BitReader(words(preamble[name]).tobytes()) for name in ("n_index_words", "n_value_words")]
+    streams = index_stream, value_stream = [
+        BitReader(words(preamble[name]).tobytes()) for name in ("n_index_words", "n_value_words")
+    ]
     values = VALUE_CODINGS_BY_NUMBER[layer["values"]].from_table(table)
     indices = FORMATS_BY_CODE[layer["format"]].from_parameter(layer["parameter"]).reader(layer["n_channels"])
     for header in headers:
-        advances, weights = read_row(indices, values, *streams, header["n_steps"]).T
+        advances, weights = read_row(indices, values, index_stream, value_stream, header["n_steps"]).T
         yield header, np.cumsum(advances) - 1, taps, weights
     used = [-(-stream.position // 64) for stream in streams]
     if used != [preamble["n_index_words"], preamble["n_value_words"]]:

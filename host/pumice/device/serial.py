@@ -39,7 +39,7 @@ def encode_frame(words: list[int]) -> bytes:
     return bytes((END,)) + body + bytes((END,))
 
 
-def decode_frame(body: bytes) -> list[int] | None:
+def decode_frame(body: bytes | bytearray) -> list[int] | None:
     """Words of what stood between two ENDs; None when it is empty or damaged."""
     data, escaped = bytearray(), False
     for byte in body:
@@ -158,7 +158,7 @@ class SerialLink:
         while time.monotonic() < end:
             self._received += self._port.read(max(1, self._port.in_waiting))
             *bodies, self._received = self._received.split(bytes((END,)))
-            for words in filter(None, map(decode_frame, bodies)):
+            for words in filter(None, (decode_frame(body) for body in bodies)):
                 response = LINK_RESPONSE.unpack(words)
                 if response["sequence"] == self._sequence and len(words) == LINK_RESPONSE.n_words + n_words:
                     self._memory_log2 = response["memory_log2"]

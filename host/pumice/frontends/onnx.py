@@ -202,7 +202,8 @@ class _Importer:
             name = node.name
         slides = name in first and first[name].operator in _SLIDING
         if len(indices) == 1 and (indices.ndim == 4 or (indices.ndim == 3 and slides)):
-            channels, height, width = indices.shape[1], 1 if indices.ndim == 3 else indices.shape[2], indices.shape[-1]
+            channels, *rows, width = (np.size(indices, axis) for axis in range(1, indices.ndim))
+            height = math.prod(rows)
             places = np.arange(indices.size).reshape(height, width, channels).transpose(2, 0, 1)
         else:
             height, width, channels = 1, indices[..., 0].size, np.size(indices, -1)

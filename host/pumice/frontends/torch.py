@@ -1,5 +1,6 @@
 """PyTorch modules, by way of torch's own exporter to ONNX. Nothing is unpickled: a module is an object in memory."""
 
+import importlib
 import io
 from typing import Any
 
@@ -38,7 +39,7 @@ def load_module(module: Any, example: Any, name: str | None = None) -> Graph | F
         It holds something that Pumice cannot run; the message names every such layer.
     """
     try:
-        import torch
+        torch = importlib.import_module("torch")  # an import statement would name this file to type checkers
     except ImportError:
         raise PumiceError("PyTorch modules are read with torch: pip install 'pumice[torch]'") from None
     if not isinstance(module, torch.nn.Module):

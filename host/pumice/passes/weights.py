@@ -118,10 +118,9 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
 
     A striped layer that has its own cuts keeps to them.
     """
-    passes, parts = [], np.array_split(np.arange(len(layer.groups)), n_parts)
-    own_cuts = isinstance(layer, StripedLayer) and layer.cuts
-    if own_cuts:
-        parts = layer.parts
+    passes, parts, streamed = [], np.array_split(np.arange(len(layer.groups)), n_parts), frozenset()
+    if isinstance(layer, StripedLayer) and layer.cuts:
+        parts, streamed = layer.parts, layer.streamed
     for part, numbers in enumerate(parts):
         cores = deal_rows([layer.groups[i] for i in numbers], config)
         slots = [layer.slots(core).tobytes() for core in cores] if isinstance(layer, StripedLayer) else []
@@ -133,7 +132,7 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
                 cores=cores,
                 n_slots=[len(s) // config.n_lanes for s in slots] or [0] * config.n_cores,
                 slots=slots,
-                slots_streamed=bool(own_cuts) and part in layer.streamed,
+                slots_streamed=part in streamed,
             )
         )
     return passes

@@ -249,7 +249,14 @@ REGISTERS = (
         "Starts a walk at this RAM address, a multiple of 8; counts are those of this walk. Ignored while busy.",
     ),
     Register(
-        "walker", "resume", 0x04, "address", 0, 32, "wo", "Goes on with the walk at this RAM address. Ignored while busy."
+        "walker",
+        "resume",
+        0x04,
+        "address",
+        0,
+        32,
+        "wo",
+        "Goes on with the walk at this RAM address. Ignored while busy.",
     ),
     Register("walker", "clear", 0x08, "clear", 0, 1, "w1p", "Stops at once, gives up what is offered, zeroes counts."),
     Register("walker", "status", 0x0C, "busy", 0, 1, "ro", "Walks."),
