@@ -14,7 +14,7 @@ VERILATOR_FLAGS = (
     "--cc", "--exe", "--build", "-j", "2", "--top-module", TOP, "--prefix", "Vtop",
     "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
     "-Wno-lint", "-Wno-fatal",
-    "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0",  # the wheel's makefile lacks the first
+    "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0",  # the wheel's makefile lacks the first
     "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
 )  # fmt: skip
 
