@@ -241,7 +241,8 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
     """What reports say of a layer.
 
     ``tags``: its entries in the log, one a pass and band. ``n_bands``: 1 for a layer that runs as a whole. ``density``:
-    non-zero weights over positions of the rows and channels that are left. ``steps``, ``nonzero_macs``, ``dense_macs``
+    non-zero weights over positions of the rows and channels that are left. ``streamed_bytes``: what each run reads again, of
+    it ``streamed_slot_bytes`` slots of a striped layer. ``steps``, ``nonzero_macs``, ``dense_macs``
     (as the model states the layer) and ``predicted_cycles`` are those of one inference; the cycles of a layer in bands
     are with the transfers of maps that it waits for.
     """
@@ -275,5 +276,7 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
         "dense_macs": operation.dense_macs,
         "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
         "streamed": any(part.streamed_bytes for part in parts),
+        "streamed_bytes": sum(part.streamed_bytes for part in parts),
+        "streamed_slot_bytes": sum(len(slots) for part in parts if part.slots_streamed for slots in part.slots),
         "predicted_cycles": n_cycles,
     }

@@ -13,6 +13,7 @@ from pumice.graph import Conv, Graph
 from pumice.spec.config import TINY, Z7020, EngineConfig
 
 from ..compiler.graphs import GraphBuilder
+from ..compiler.test_stripes import SHARING, perceptron
 
 SEEDS = range(6)
 
@@ -113,6 +114,20 @@ def test_streamed_weights_are_written_in_each_run():
     for name, part in network_activity(image, TINY, data, inference).items():
         assert part.dram_bytes == streamed.get(name, part.dram_bytes)
         assert part.weight_words_written * 8 == streamed.get(name, 0)
+
+
+def test_streamed_slots_are_written_in_each_run():
+    """Parts of two striped layers, in the banks of one core each."""
+    graph = perceptron(1, SHARING)
+    image, data, inference = run(graph, np.zeros(graph.tensors["input"].shape, np.int8))
+    parts = network_activity(image, TINY, data, inference)
+    layers = image.metadata["layers"]
+    assert sum(layer["streamed_slot_bytes"] for layer in layers) == image.metadata["streamed_bytes"] > 0
+    assert sum(parts[layer["name"]].dram_bytes for layer in layers) == image.metadata["streamed_bytes"]
+    assert all(part.weight_words_written == 0 for part in parts.values())
+    for layer in layers:
+        rows = layer["n_rows"]  # results, a byte each
+        assert parts[layer["name"]].bank_write_bytes == rows + layer["streamed_slot_bytes"]
 
 
 def test_zero_activations_are_zero_macs():

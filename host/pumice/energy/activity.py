@@ -107,13 +107,14 @@ def network_activity(image: Image, config: EngineConfig, data: bytes, run: Engin
                     )
         cycles = sum(run.log[tag]["cycles"] for tag in layer["tags"])
         steps = sum(run.log[tag]["steps"] for tag in layer["tags"])
-        streamed_bytes = layer["weight_bytes"] if layer["streamed"] else 0
+        n_slot_bytes = layer["streamed_slot_bytes"]
         counted = Activity.total(Activity(**counter.counts[tag]) for tag in layer["tags"])
         parts[layer["name"]] = counted + Activity(
             steps=steps,
             bank_read_bytes=steps * config.n_lanes,
-            weight_words_written=streamed_bytes / WORD_BYTES,
-            dram_bytes=streamed_bytes,
+            weight_words_written=(layer["streamed_bytes"] - n_slot_bytes) / WORD_BYTES,
+            bank_write_bytes=n_slot_bytes,
+            dram_bytes=layer["streamed_bytes"],
             soft_core_cycles=cycles,
             cycles=cycles,
         )
