@@ -241,10 +241,10 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
     """What reports say of a layer.
 
     ``tags``: its entries in the log, one a pass and band. ``n_bands``: 1 for a layer that runs as a whole. ``density``:
-    non-zero weights over positions of the rows and channels that are left. ``streamed_bytes``: what each run reads again, of
-    it ``streamed_slot_bytes`` slots of a striped layer. ``steps``, ``nonzero_macs``, ``dense_macs``
-    (as the model states the layer) and ``predicted_cycles`` are those of one inference; the cycles of a layer in bands
-    are with the transfers of maps that it waits for.
+    non-zero weights over positions of the rows and channels that are left. ``streamed_bytes``: what each run reads
+    again, of it ``streamed_slot_bytes`` slots of a striped layer. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the
+    model states the layer) and ``predicted_cycles`` are those of one inference; the cycles of a layer in bands are with
+    the transfers of maps that it waits for.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
