@@ -93,7 +93,7 @@ def test_consecutive_registers(board):
 
 
 def test_a_dead_line_is_a_timeout(board, digits):
-    device = open_device("serial", port=board.port, config=TINY, timeout_s=TIMEOUT_S / 4, attempts=3)
+    device = open_device("serial", port=board.port, config=TINY, timeout_s=TIMEOUT_S, attempts=3)
     network = device.load(digits)
     board.to_board = lambda data: b""
     with pytest.raises(DeviceTimeoutError, match=f"no answer from {board.port} in 3 attempts"):
