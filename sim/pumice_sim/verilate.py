@@ -13,7 +13,8 @@ COMPILER = "g++"
 VERILATOR_FLAGS = (
     "--cc", "--exe", "--build", "-j", "2", "--top-module", TOP, "--prefix", "Vtop",
     # With the data-flow pass a counter of stalls counts 255 for 1: decision 18.
-    "-O3", "-fno-dfg", "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
+    "-O3", "-fno-dfg",
+    "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
     "-Wno-lint", "-Wno-fatal",
     "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0",  # the wheel's makefile lacks the first
     "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared",
