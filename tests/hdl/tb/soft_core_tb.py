@@ -288,7 +288,7 @@ async def reports_faults(dut):
     assert await bench.serve(COMMAND_RUN) == (0, 0)
 
 
-@cocotb.test(timeout_time=600, timeout_unit="us")
+@cocotb.test(timeout_time=1500, timeout_unit="us")
 async def gives_up_a_hung_layer(dut):
     bench = await boot(dut)
     load, run = three_layers(bench.rng)
