@@ -39,7 +39,8 @@ def test_header_places_registers():
             assert mask >> lsb == (1 << r.bits) - 1
             assert lsb == r.lsb
     assert names["DMA_DESCRIPTOR_ADDRESS"] == 0x8000_0140
-    assert names["ENGINE_DESCRIPTOR_ADDRESS"] == 0x8000_0240
+    assert names["WALKER_BEGIN_ADDRESS"] == 0x8000_0300
+    assert "ENGINE_DESCRIPTOR_ADDRESS" not in names  # layers come from the walker
 
 
 @pytest.mark.parametrize("structure", [IMAGE_HEADER, COMMAND, TRANSFER, LAYER], ids=lambda s: s.name)
