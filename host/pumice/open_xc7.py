@@ -12,13 +12,13 @@ import json
 import shutil
 import statistics
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .build import ROOT, SYNTHESIS, BuildError
+from .build import ROOT
 from .frames import Database, frames, text
 from .spec.config import CONFIGS, EngineConfig
+from .tools import YOSYS, BuildError, wasm
 
 PART, FABRIC, FAMILY = "xc7z020clg400-1", "xc7z020", "zynq7"
 PACKAGES = ("nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -90,16 +90,16 @@ class Tools:
 
 def synthesise(config: EngineConfig, work: Path) -> None:
     """Write ``top.json``, the mapped netlist, into ``work``."""
-    from amaranth.back import verilog
+    from amaranth.back import rtlil
     from pumice_hdl.boards.pynq_z2 import PynqZ2
     from pumice_hdl.system.soft_core import verilog_source
     from pumice_sim.firmware import build_firmware
 
-    top = verilog.convert(PynqZ2(config, build_firmware(config.cpu_ram_bytes)), name="top", emit_src=False)
-    (work / "top.v").write_text(top)
+    top = rtlil.convert(PynqZ2(config, build_firmware(config.cpu_ram_bytes)), name="top", emit_src=False)
+    (work / "top.il").write_text(top)
     (work / "soft_core.v").write_text(verilog_source().read_text())
-    script = "read_verilog top.v soft_core.v; synth_xilinx -flatten -family xc7 -top top; write_json top.json"
-    _run(["nice", "-n5", Path(sys.executable).with_name(SYNTHESIS), "-q", "-p", script], cwd=work)
+    script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
+    _run(["nice", "-n5", *wasm(YOSYS, "-q", "-p", f"{script}; write_json top.json")], cwd=work)
 
 
 def route(tools: Tools, work: Path, seed: int) -> dict:

@@ -6,9 +6,9 @@
 import argparse
 from pathlib import Path
 
-from .build import BuildError
 from .spec.boards import BOARDS, PynqBoard
 from .spec.config import CONFIGS, EngineConfig
+from .tools import BuildError
 
 TOP, SOFT_CORE = "pumice_engine", "soft_core.v"
 

@@ -9,6 +9,7 @@ time.
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from pynqmetadata.frontends import Metadata
 from pynqmetadata.views.runtime import RuntimeMetadataParser
 
 from .board import DRAM_BASE, Board, BoardBuffer
+from .interrupt_controller import InterruptController
 
 CYCLES_PER_TURN = 1000  # simulated in one turn of the event loop while an interrupt is awaited
 WORD_BYTES = 4
@@ -53,44 +55,6 @@ class Memory:
     def write(self, offset: int, value: int) -> None:
         """Write a 32-bit register."""
         self._words[offset] = value
-
-
-class InterruptController:
-    """AXI interrupt controller with one level-sensitive input: the registers that PYNQ uses (Xilinx PG099)."""
-
-    STATUS, PENDING, ENABLE, ACKNOWLEDGE, SET, CLEAR, MASTER = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x1C
-
-    def __init__(self, board: Board):
-        self._board = board
-        self._status = self._enable = self._master = 0
-
-    def read(self, offset: int) -> int:
-        """A register."""
-        self._sample()
-        pending = self._status & self._enable
-        return {self.STATUS: self._status, self.PENDING: pending, self.ENABLE: self._enable}.get(offset, 0)
-
-    def write(self, offset: int, value: int) -> None:
-        """Write a register."""
-        self._sample()
-        if offset == self.ACKNOWLEDGE:
-            self._status &= ~value
-        elif offset == self.ENABLE:
-            self._enable = value
-        elif offset == self.SET:
-            self._enable |= value
-        elif offset == self.CLEAR:
-            self._enable &= ~value
-        elif offset == self.MASTER:
-            self._master = value
-
-    def output(self) -> bool:
-        """The interrupt line to the processor."""
-        self._sample()
-        return bool(self._master & 1 and self._status & self._enable)
-
-    def _sample(self) -> None:
-        self._status |= self._board.wait_interrupt(0)
 
 
 class EventSource:
@@ -198,7 +162,7 @@ class SimDevice(Device):
         self.close()
         self.board = Board(self._library, **self._options)
         parser = parser or self.parser
-        controller = InterruptController(self.board)
+        controller = InterruptController(partial(self.board.wait_interrupt, 0))
         models = {ENGINE_VLNV: self.board, INTERRUPT_CONTROLLER_VLNV: controller}
         self._map = self._clocks + [
             (ip["phys_addr"], ip["addr_range"], models[ip["type"]])

@@ -3,9 +3,13 @@
 from amaranth import Cat, ClockDomain, ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
+from pumice.spec.boards import INTERRUPT_CONTROLLER_OFFSET
 from pumice.spec.config import EngineConfig
 
+from ..system.host_registers import Axi4LiteFront
 from ..top import System
+from .axi_switch import Axi4LiteSwitch
+from .interrupt_controller import InterruptController
 
 ID_BITS = 12  # of the processor's master ports
 
@@ -13,10 +17,10 @@ ID_BITS = 12  # of the processor's master ports
 class PynqZ2(wiring.Component):
     """All of the programmable logic; it has no pins.
 
-    The processor's GP master 0 reaches the registers at its first address, the engine reaches memory through HP slave
-    0, and its interrupt is the first of the programmable logic's. The register slave takes one write and one read at a
-    time, so that one ID of each is all there is to send back; the processor makes no bursts to device memory. The DMA's
-    bursts of up to 16 beats are what AXI3 has. There is no interrupt controller, which PYNQ's Python would ask for.
+    The processor's GP master 0 reaches registers and interrupt controller where the hand-off has them, the engine
+    reaches memory through HP slave 0, and the controller's interrupt is the first of the programmable logic's. The
+    slaves take one write and one read at a time, so that one ID of each is all there is to send back; the processor
+    makes no bursts to device memory. The DMA's bursts of up to 16 beats are what AXI3 has.
 
     Parameters
     ----------
@@ -37,7 +41,15 @@ class PynqZ2(wiring.Component):
         m.submodules.buffer = Instance("BUFG", i_I=clocks[0], o_O=ClockSignal())
         m.submodules.reset = ResetSynchronizer(~resets[0])
 
-        host, memory = system.host, system.memory
+        m.submodules.switch = switch = Axi4LiteSwitch(INTERRUPT_CONTROLLER_OFFSET.bit_length())
+        m.submodules.front = front = Axi4LiteFront()
+        m.submodules.interrupts = interrupts = InterruptController()
+        wiring.connect(m, switch.first, system.host)
+        wiring.connect(m, switch.second, front.axi)
+        wiring.connect(m, front.bus, interrupts.bus)
+        m.d.comb += interrupts.source.eq(system.interrupt)
+
+        host, memory = switch.axi, system.memory
         read_id, write_id, read_id_held, write_id_held = (Signal(ID_BITS) for _ in range(4))
         with m.If(host.arvalid & host.arready):
             m.d.sync += read_id_held.eq(read_id)
@@ -46,7 +58,7 @@ class PynqZ2(wiring.Component):
         m.submodules.ps7 = Instance(
             "PS7",
             a_keep=1,
-            o_FCLKCLK=clocks, o_FCLKRESETN=resets, i_IRQF2P=Cat(system.interrupt, Const(0, 19)),
+            o_FCLKCLK=clocks, o_FCLKRESETN=resets, i_IRQF2P=Cat(interrupts.interrupt, Const(0, 19)),
             # Registers.
             i_MAXIGP0ACLK=ClockSignal(),
             o_MAXIGP0ARADDR=_low(m, host.araddr), o_MAXIGP0ARPROT=host.arprot, o_MAXIGP0ARVALID=host.arvalid,

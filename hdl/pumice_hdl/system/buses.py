@@ -127,14 +127,14 @@ class Axi4(wiring.Signature):
 
 
 class Axi4Lite(wiring.Signature):
-    """AXI4-Lite with 32-bit data and 12-bit addresses, seen from the master. Names as in the standard."""
+    """AXI4-Lite with 32-bit data, seen from the master. Names as in the standard."""
 
-    def __init__(self):
+    def __init__(self, address_bits: int = 12):
         super().__init__(
             {
-                "araddr": Out(12), "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
+                "araddr": Out(address_bits), "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
                 "rdata": In(32), "rresp": In(2), "rvalid": In(1), "rready": Out(1),
-                "awaddr": Out(12), "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
+                "awaddr": Out(address_bits), "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
                 "wdata": Out(32), "wstrb": Out(4), "wvalid": Out(1), "wready": In(1),
                 "bresp": In(2), "bvalid": In(1), "bready": Out(1),
             }
