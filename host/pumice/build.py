@@ -27,8 +27,15 @@ LIMIT_S = 3600
 NICE = 5  # a build takes minutes of all of a processor
 
 
+class Toolchain(str, Enum):
+    """What a bitstream is made with."""
+
+    OPEN = "open"
+    VIVADO = "vivado"
+
+
 class Board(str, Enum):
-    """Boards that can be built; all but the first with Vivado."""
+    """Boards that can be built: the first two with open tools, all but the first with Vivado."""
 
     ULX3S = "ulx3s"
     PYNQ_Z2 = "pynq-z2"
@@ -58,6 +65,26 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def make_manifest(
+    board: Board, part: str, config: EngineConfig, files: dict[str, str], bitstream: bytes, *,
+    commit: str, tools: dict[str, str], **routed: object,
+) -> dict:  # fmt: skip
+    """What stands beside a bitstream: what it was made of, with what, and what its router found (``routed``)."""
+    return {
+        "board": board.value,
+        "part": part,
+        "kind": "post-route",
+        "config": asdict(config),
+        "config_id": config.config_id,
+        **routed,
+        "sources_sha256": {file: sha256(text.encode()) for file, text in files.items()},
+        "bitstream_sha256": sha256(bitstream),
+        "bitstream_bytes": len(bitstream),
+        "commit": commit,
+        "tools": tools,
+    }
+
+
 def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     """Build a bitstream for a ULX3S with an LFE5U-85F.
 
@@ -81,7 +108,7 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
     """
     for tool in (YOSYS, NEXTPNR_ECP5, ECPPACK):
         wasm(tool)  # before work that would be in vain
-    commit = _commit()  # the tree may move on while the tools work
+    at = commit()  # the tree may move on while the tools work
     files = design(config)
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
@@ -99,26 +126,16 @@ def build_ulx3s(config: EngineConfig, folder: Path, *, seed: int = 1) -> dict:
         bitstream, routed = (work / BITSTREAM).read_bytes(), json.loads((work / "report.json").read_text())
 
     (clock,) = routed["fmax"].values()
-    manifest = {
-        "board": Board.ULX3S.value,
-        "part": PART,
-        "kind": "post-route",
-        "config": asdict(config),
-        "config_id": config.config_id,
-        "seed": seed,
-        "clock_mhz": config.clock_mhz,
-        "clock_mhz_post_route": round(clock["achieved"], 2),
-        "utilisation": {name: use for name, use in routed["utilization"].items() if use["used"]},
-        "sources_sha256": {file: sha256(text.encode()) for file, text in files.items()},
-        "bitstream_sha256": sha256(bitstream),
-        "bitstream_bytes": len(bitstream),
-        "commit": commit,
-        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS},
-    }
+    manifest = make_manifest(
+        Board.ULX3S, PART, config, files, bitstream, commit=at,
+        tools={tool: importlib.metadata.version(tool) for tool in TOOLS},
+        seed=seed, clock_mhz=config.clock_mhz, clock_mhz_post_route=round(clock["achieved"], 2),
+        utilisation={name: use for name, use in routed["utilization"].items() if use["used"]},
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BITSTREAM).write_bytes(bitstream)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    (folder / REPORT).write_text(_report(said))
+    (folder / REPORT).write_text(report(said, "nextpnr-ecp5, post-route"))
     return manifest
 
 
@@ -155,15 +172,16 @@ def _run(work: Path, tool: str, *arguments: str) -> str:
     return run.stdout
 
 
-def _report(said: str) -> str:
+def report(said: str, title: str) -> str:
     """Utilisation, clocks and critical paths out of what nextpnr says while it works."""
     lines = [line.removeprefix("Info: ") for line in said.splitlines()]
     use = lines.index("Device utilisation:")
-    routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for clock"))
+    routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for"))
     kept = [*lines[use : lines.index("", use)], "", *lines[routed:]]
-    return "nextpnr-ecp5, post-route\n\n" + "\n".join(kept) + "\n"
+    return f"{title}\n\n" + "\n".join(kept) + "\n"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the tree; ends with ``-dirty`` when files differ from it."""
     git = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,30 +1,40 @@
-"""Place and route an engine for the PYNQ-Z2's XC7Z020 with open tools: ``python -m pumice.open_xc7 --config TINY``.
+"""A bitstream for the PYNQ-Z2's XC7Z020 with open tools: ``pumice build --board pynq-z2 --toolchain open``.
 
-Yosys comes from PyPI; nextpnr, its chip database and Project X-Ray come out of Debian's newest suite, fetched with an
-apt configuration of their own and unpacked into a folder (``--fetch``): the machine's own packages stay as they are.
+Yosys, nextpnr, its chip database and Project X-Ray come out of Debian's newest suite, fetched with an apt configuration
+of their own and unpacked into a folder (``python -m pumice.open_xc7 --fetch``): the machine's own packages stay as they
+are.
 
 nextpnr's timing model of this family covers LUTs, flip-flops and RAMB18, but neither DSP48E1 nor the outputs of
 RAMB36E1: its clock is that of the slowest path that it times.
 """
 
 import argparse
+import importlib.metadata
 import json
+import math
 import shutil
 import statistics
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .build import ROOT
+from .build import BITSTREAM, MANIFEST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
 from .frames import Database, frames, text
-from .spec.config import CONFIGS, EngineConfig
-from .tools import YOSYS, BuildError, wasm
+from .spec.boards import PYNQ_Z2
+from .spec.config import EngineConfig
+from .spec.hwh import hwh
+from .tools import BuildError
 
-PART, FABRIC, FAMILY = "xc7z020clg400-1", "xc7z020", "zynq7"
-PACKAGES = ("nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
+PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
+PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
+SYNTHESIS, ROUTER, PACKER = "yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit"
+SOURCES = ("amaranth", "pythondata-cpu-vexriscv", "ziglang")  # make what Yosys reads
+HAND_OFF = "pumice.hwh"
+UNTIMED = "slowest timed path; DSP48E1 and outputs of RAMB36E1 are not timed"
 SUITE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n"
 ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
+TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
 LIMIT_S = 7200
 
@@ -88,32 +98,50 @@ class Tools:
         return found
 
 
-def synthesise(config: EngineConfig, work: Path) -> None:
-    """Write ``top.json``, the mapped netlist, into ``work``."""
-    from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
-    from pumice_hdl.boards.pynq_z2 import PynqZ2
-    from pumice_hdl.system.soft_core import verilog_source
-    from pumice_sim.firmware import build_firmware
+def design(config: EngineConfig) -> dict[str, str]:
+    """Everything that Yosys reads, by file name; the same for the same sources."""
+    try:
+        from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
+        from pumice_hdl.boards.pynq_z2 import PynqZ2
+        from pumice_hdl.system.soft_core import verilog_source
+        from pumice_sim.firmware import build_firmware
+    except ImportError as error:
+        raise BuildError(f"building needs more packages ({error}): pip install 'pumice[sim]'") from error
+    board = PynqZ2(config, build_firmware(config.cpu_ram_bytes))
+    return {
+        "top.il": rtlil.convert(board, name="top", emit_src=False),
+        "soft_core.v": verilog_source().read_text(),
+    }
 
-    top = rtlil.convert(PynqZ2(config, build_firmware(config.cpu_ram_bytes)), name="top", emit_src=False)
-    (work / "top.il").write_text(top)
-    (work / "soft_core.v").write_text(verilog_source().read_text())
+
+def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
+    """Write ``files`` and ``top.json``, the mapped netlist, into ``work``."""
+    for name, content in files.items():
+        (work / name).write_text(content)
     script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
-    _run(["nice", "-n5", *wasm(YOSYS, "-q", "-p", f"{script}; write_json top.json")], cwd=work)
+    tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
 
 
 def route(tools: Tools, work: Path, seed: int) -> dict:
-    """Place and route with a seed: ``mhz`` of the slowest timed path, ``utilisation``; writes ``<seed>.fasm``."""
+    """Place and route with a seed.
+
+    Returns
+    -------
+    routed : dict
+        ``seed``, ``mhz`` of the slowest timed path, ``utilisation``.
+        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
+    """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
-    tools.run(
-        PACKAGES[0], "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ),
+    said = tools.run(
+        ROUTER, "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ),
         "--seed", str(seed), "--timing-allow-fail", "--report", f"{seed}.json", "-o", f"fasm={seed}.fasm", cwd=work,
     )  # fmt: skip
-    report = json.loads((work / f"{seed}.json").read_text())
+    (work / f"{seed}.txt").write_text(report(said, f"{ROUTER}, post-route; {UNTIMED}"))
+    found = json.loads((work / f"{seed}.json").read_text())
     return {
         "seed": seed,
-        "mhz": min(clock["achieved"] for clock in report["fmax"].values()),
-        "utilisation": {name: use for name, use in report["utilization"].items() if use["used"]},
+        "mhz": min(clock["achieved"] for clock in found["fmax"].values()),
+        "utilisation": {name: use for name, use in found["utilization"].items() if use["used"]},
     }
 
 
@@ -124,10 +152,62 @@ def pack(tools: Tools, fasm: Path, bitstream: Path) -> None:
     found = frames([*required, *fasm.read_text().splitlines()], Database(family, FABRIC))
     packed = fasm.with_suffix(".frames")
     packed.write_text(text(found))
+    # The bitstream names the file of frames: without its folder.
     tools.run(
-        "xc7frames2bit", "--part_file", family / PART / "part.yaml", "--part_name", PART,
-        "--frm_file", packed.resolve(), "--output_file", bitstream.resolve(), cwd=fasm.parent,
+        PACKER, "--part_file", family / PART / "part.yaml", "--part_name", PART,
+        "--frm_file", packed.name, "--output_file", bitstream.resolve(), cwd=fasm.parent,
     )  # fmt: skip
+
+
+def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, *, seeds: range = range(1, 5)) -> dict:
+    """Build a bitstream and its hand-off.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets BITSTREAM, HAND_OFF, MANIFEST and REPORT of the fastest placement, none of them unless all is well. The
+        hand-off has the fastest clock that the processor makes and the slowest timed path allows.
+    work : Path
+        Keeps what the tools write.
+    seeds : range
+        Of the placer, one after the other.
+
+    Returns
+    -------
+    manifest : dict
+        What MANIFEST holds. ``median_mhz``: over the seeds.
+
+    Raises
+    ------
+    BuildError
+    FrameError
+    """
+    at = commit()  # the tree may move on while the tools work
+    files = design(config)
+    work.mkdir(parents=True, exist_ok=True)
+    synthesise(tools, files, work)
+    routed = [route(tools, work, seed) for seed in seeds]
+    best = max(routed, key=lambda result: result["mhz"])
+    pack(tools, work / f"{best['seed']}.fasm", work / BITSTREAM)
+
+    clock = PYNQ_Z2.processor.reference_mhz * PYNQ_Z2.processor.pll_multiplier
+    board = replace(PYNQ_Z2, divisors=(math.ceil(clock / min(best["mhz"], config.clock_mhz)), 1))
+    hand_off = hwh(config, board)
+    manifest = make_manifest(
+        Board.PYNQ_Z2, PART, config, files, (work / BITSTREAM).read_bytes(), commit=at,
+        tools={package: importlib.metadata.version(package) for package in SOURCES} | tools.versions(),
+        seed=best["seed"], clock_mhz=round(board.clock_mhz, 2), clock_mhz_post_route=round(best["mhz"], 2),
+        utilisation=best["utilisation"], clock_says=UNTIMED,
+        mhz_by_seed={result["seed"]: round(result["mhz"], 2) for result in routed},
+        median_mhz=round(statistics.median(result["mhz"] for result in routed), 2),
+        hand_off_sha256=sha256(hand_off.encode()),
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(work / BITSTREAM, folder / BITSTREAM)
+    (folder / HAND_OFF).write_text(hand_off)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    shutil.copy(work / f"{best['seed']}.txt", folder / REPORT)
+    return manifest
 
 
 def _run(command: list, cwd: Path | None = None) -> str:
@@ -142,30 +222,10 @@ def _run(command: list, cwd: Path | None = None) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m pumice.open_xc7", description=__doc__)
-    parser.add_argument("--config", choices=CONFIGS, default="Z7020")
-    parser.add_argument(
-        "--seeds", type=int, default=4, help="how many placements; the median of their clocks is printed"
-    )
-    parser.add_argument("--tools", type=Path, default=ROOT / ".cache" / "xc7", help="folder of the unpacked tools")
-    parser.add_argument("--fetch", action="store_true", help="fetch the tools first")
-    parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "pynq-z2", help="folder")
-    options = parser.parse_args()
-    tools = Tools(options.tools.resolve())
-    if options.fetch:
-        tools.fetch()
-    options.output.mkdir(parents=True, exist_ok=True)
-    synthesise(CONFIGS[options.config], options.output)
-    routed = [route(tools, options.output, seed) for seed in range(1, options.seeds + 1)]
-    best = max(routed, key=lambda result: result["mhz"])
-    summary = {
-        "board": "pynq-z2", "part": PART, "kind": "post-route", "config": options.config, "seeds": routed,
-        "median_mhz": statistics.median(result["mhz"] for result in routed), "tools": tools.versions(),
-        "clock_says": "slowest timed path; DSP48E1 and outputs of RAMB36E1 are not timed",
-    }  # fmt: skip
-    (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"{options.config}: {summary['median_mhz']:.1f} MHz, median of {options.seeds}; {summary['clock_says']}")
-    pack(tools, options.output / f"{best['seed']}.fasm", options.output / "pumice.bit")
+    parser = argparse.ArgumentParser(prog="python -m pumice.open_xc7", description="The tools of the open flow.")
+    parser.add_argument("--fetch", action="store_true", required=True, help="fetch them")
+    parser.add_argument("--tools", type=Path, default=TOOLS, help="folder to unpack them into")
+    Tools(parser.parse_args().tools.resolve()).fetch()
 
 
 if __name__ == "__main__":

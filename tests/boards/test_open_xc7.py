@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from pumice import open_xc7
-from pumice.build import BuildError
+from pumice.build import BITSTREAM, MANIFEST, REPORT, BuildError, sha256
 from pumice.frames import FrameError
-from pumice.open_xc7 import ARCHITECTURE, FABRIC, FAMILY, LOADER, PART, Tools
+from pumice.open_xc7 import ARCHITECTURE, FABRIC, FAMILY, HAND_OFF, LOADER, PART, Tools
+from pumice.spec.config import TINY
 
 # Stands in for the loader: $1 $2 are the library path, $3 the program.
 FAKE_LOADER = """#!/bin/sh
@@ -16,10 +18,20 @@ case $3 in
 *nextpnr*) for word; do case $word in *.json) report=$word;; fasm=*) fasm=${word#fasm=};; esac; done
   echo '{"fmax": {"a": {"achieved": 131.5}, "b": {"achieved": 140}},
     "utilization": {"BRAM": {"used": 3, "available": 9}, "DSP": {"used": 0, "available": 9}}}' > $report
-  echo T_X0Y0.ON > $fasm;;
+  echo T_X0Y0.ON > $fasm; cat $SAID;;
+*/yosys) echo '{}' > top.json;;
 *frames2bit) cat "$9" > "${11}";;
 *) echo broken; exit 1;;
 esac
+"""
+
+SAID = """Info: a
+Info: Device utilisation:
+Info: \tBRAM: 3/ 9
+
+Info: b
+Info: Critical path report for clock c:
+Info: d
 """
 
 
@@ -32,7 +44,7 @@ def tools(tmp_path, monkeypatch) -> Tools:
         folder.mkdir(parents=True)
     loader.write_text(FAKE_LOADER)
     loader.chmod(0o755)
-    for program in ("nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
+    for program in ("yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
         (tools.root / "usr" / "bin" / program).touch()
     segment = {"baseaddr": "0x00400000", "offset": 0, "words": 2, "frames": 36}
     (family / FABRIC / "tilegrid.json").write_text(
@@ -40,6 +52,8 @@ def tools(tmp_path, monkeypatch) -> Tools:
     )
     (family / "segbits_t.db").write_text("T.ON 02_01\nT.ALWAYS 03_00\n")
     (family / PART / "required_features.fasm").write_text("T_X0Y0.ALWAYS\n")
+    (tmp_path / "said").write_text(SAID)
+    monkeypatch.setenv("SAID", str(tmp_path / "said"))
     monkeypatch.setenv("TOLD", str(tmp_path / "told"))
     return tools
 
@@ -56,12 +70,39 @@ def test_slowest_clock_counts(tools, tmp_path):
     assert words[words.index("--device") + 1] == PART
 
 
+def test_report_has_what_matters(tools, tmp_path):
+    open_xc7.route(tools, tmp_path, 7)
+    title, *rest = (tmp_path / "7.txt").read_text().splitlines()
+    assert open_xc7.UNTIMED in title
+    assert rest == ["", "Device utilisation:", "\tBRAM: 3/ 9", "", "Critical path report for clock c:", "d"]
+
+
 def test_bitstream_holds_what_every_part_needs(tools, tmp_path):
     open_xc7.route(tools, tmp_path, 1)
     open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
     assert [line[:32] for line in (tmp_path / "out.bit").read_text().splitlines()] == [
         "0x00400002 0x00000002,0x00000000", "0x00400003 0x00000001,0x00000000"
     ]  # fmt: skip
+
+
+def test_products_agree(tools, tmp_path, monkeypatch):
+    """The hand-off has the fastest clock of the processor below the slowest timed path."""
+    files = {"top.il": "netlist", "soft_core.v": "core"}
+    monkeypatch.setattr(open_xc7, "design", lambda config: files)
+    folder, work = tmp_path / "product", tmp_path / "work"
+    manifest = open_xc7.build_pynq_z2(TINY, folder, tools, work, seeds=range(3, 6))
+    assert json.loads((folder / MANIFEST).read_text()) == json.loads(json.dumps(manifest))
+    assert (work / "top.il").read_text() == "netlist"
+    assert sorted(path.name for path in folder.iterdir()) == sorted((BITSTREAM, HAND_OFF, MANIFEST, REPORT))
+    assert sha256((folder / BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
+    assert sha256((folder / HAND_OFF).read_bytes()) == manifest["hand_off_sha256"]
+    assert manifest["mhz_by_seed"] == {3: 131.5, 4: 131.5, 5: 131.5}
+    assert manifest["clock_mhz"] == 111.11  # 1000 / 9: 1000 / 8 would be above what TINY is meant for, 120
+    tree = ElementTree.fromstring((folder / HAND_OFF).read_text())
+    (divisor,) = (e.get("VALUE") for e in tree.iter("PARAMETER") if e.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0")
+    assert divisor == "9"
+    (paths,) = (words for words in told(tmp_path) if words[2].endswith("xc7frames2bit"))
+    assert paths[paths.index("--frm_file") + 1] == "3.frames"  # its name is in the bitstream: no folder of this machine
 
 
 def test_an_unknown_feature_makes_no_bitstream(tools, tmp_path):

@@ -2,21 +2,20 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ..build import BITSTREAMS, Board, BuildError, build_ulx3s, build_with_vivado
 from ..device import DEFAULT_CONFIG, DEVICES, open_device
 from ..errors import InputError, ModelError, PumiceError
 from ..inputs import load_input
-from ..network import Model, find_config, load, signature
+from ..network import Model, load, signature
 from ..report import run_report
 from ..report.tables import run_table, summary
 from ..spec.config import CONFIGS
+from .boards import build
 from .energy import calibrate, energy
 from .finetune import finetune
 from .models import check, quantize
@@ -99,29 +98,7 @@ def demo(config: Config = DEFAULT_CONFIG) -> None:
     show(Console(), config)
 
 
-@app.command()
-def build(
-    board: Annotated[Board, typer.Option(help="The board.")] = Board.ULX3S,
-    config: Config = "ULX3S",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: bitstreams/BOARD.")] = None,
-    clock: Annotated[float | None, typer.Option(help="Engine clock in MHz; default: the configuration's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the placer.")] = 1,
-) -> None:
-    """Build a bitstream: ulx3s with open tools, the others with Vivado; takes many minutes."""
-    if board is not Board.ULX3S:
-        if (config, output, clock, seed) != ("ULX3S", None, None, 1):
-            raise BuildError(f"{board.value} takes no options: boards/{board.value}/build.tcl says how it is built")
-        build_with_vivado(board)
-        return
-    engine = find_config(config)
-    engine = replace(engine, clock_mhz=clock or engine.clock_mhz)
-    manifest = build_ulx3s(engine, output or BITSTREAMS / board.value, seed=seed)
-    Console().print(
-        f"{board.value}, {config}: {manifest['clock_mhz_post_route']} MHz post-route for {manifest['clock_mhz']} MHz; "
-        f"{manifest['bitstream_bytes']:,} bytes"
-    )
-
-
+app.command()(build)
 app.command()(energy)
 app.command()(calibrate)
 
