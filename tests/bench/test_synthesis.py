@@ -16,7 +16,7 @@ def results(tmp_path, monkeypatch):
     path.write_text("")
     monkeypatch.setattr(record, "RESULTS", path)
     monkeypatch.setattr(synthesis, "RESULTS", path)
-    monkeypatch.setattr(synthesis, "synthesise", lambda name: dict(CELLS))
+    monkeypatch.setattr(synthesis, "synthesise", lambda name, tools: dict(CELLS))
     return path
 
 
@@ -33,7 +33,7 @@ def test_an_unknown_cell_is_no_zero():
 
 def test_small_changes_are_recorded(results, monkeypatch):
     synthesis.main(["TINY"])
-    monkeypatch.setattr(synthesis, "synthesise", lambda name: CELLS | {"FDRE": 309})
+    monkeypatch.setattr(synthesis, "synthesise", lambda name, tools: CELLS | {"FDRE": 309})
     synthesis.main(["TINY"])
     entries = [json.loads(line) for line in results.read_text().splitlines()]
     assert [entry["value"] for entry in entries] == [*COUNTS.values(), *(COUNTS | {"FF": 309}).values()]
@@ -44,7 +44,7 @@ def test_small_changes_are_recorded(results, monkeypatch):
 @pytest.mark.parametrize("n_ff", [290, 310])
 def test_a_change_asks_for_its_reason(results, monkeypatch, n_ff):
     synthesis.main(["TINY"])
-    monkeypatch.setattr(synthesis, "synthesise", lambda name: CELLS | {"FDRE": n_ff})
+    monkeypatch.setattr(synthesis, "synthesise", lambda name, tools: CELLS | {"FDRE": n_ff})
     before = results.read_text()
     for arguments in (["TINY"], ["TINY", "--check"], ["TINY", "--check", "--reason", "none"]):
         with pytest.raises(SystemExit, match=rf"TINY: FF went from 300 to {n_ff} .*--reason"):
