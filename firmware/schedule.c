@@ -11,14 +11,9 @@ enum {
   HEADER_BYTES = 4 * PUMICE_IMAGE_HEADER_N_WORDS,
   LIST_ALIGNMENT = 8,  // of offsets and lengths: the DMA's word
   RING_BYTES = 2 * PUMICE_PAGE_BYTES,
-  LOG_ENTRIES = PUMICE_LOG_BYTES / PUMICE_LOG_ENTRY_BYTES,
-  LOG_HALF = LOG_ENTRIES / 2,
-  ENTRY_SHIFT = 5,
   READS_BEFORE_ATTENDING = 64,
 };
 #define IMAGE_TO_RAM PUMICE_DMA_HEAD(0, PUMICE_BUFFER_IMAGE)
-#define RAM_TO_LOG PUMICE_DMA_HEAD(1, PUMICE_BUFFER_LOG)
-_Static_assert(PUMICE_LOG_ENTRY_BYTES == 1u << ENTRY_SHIFT, "an entry's place is computed by shifts");
 
 // A command list: where it lies in the image and in RAM. All of it is in RAM when it fits (`paged` is false); else the
 // two pages at `address` take turns.
@@ -37,21 +32,20 @@ static struct {
   uint32_t output_bytes;  // of a sample
 } program;
 
-// What the firmware does while the walker walks: it keeps the log and fetches pages.
+// What the firmware does while the walker walks: it watches the progress and fetches pages.
 static struct {
-  bool logs;             // layers' log entries are copied to the buffer
   uint32_t n_layers;     // completed since the command began
   uint32_t n_transfers;  // the same, own ones not counted
-  uint32_t n_logged;     // layers whose log entries are copied or need not be
-  uint32_t n_log;        // layers of the samples so far whose entries are to be copied
   uint32_t n_own;        // own transfers queued
-  uint32_t log_ready;    // own transfers completed when the entries copied last are in the buffer
-  uint32_t page_ready;   // the same for the page fetched last
+  uint32_t page_ready;   // own transfers completed when the page fetched last is there
 } duty;
 
 static inline uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-void pumice_forget(void) { program.loaded = false; }
+void pumice_forget(void) {
+  program.loaded = false;
+  pumice_write(PUMICE_WALKER_CLEAR_ADDRESS, PUMICE_WALKER_CLEAR_CLEAR_MASK);
+}
 
 // A word of the image header, which lies at COMMANDS_OFFSET while an image is being loaded.
 #define HEADER(field) pumice_read(PUMICE_COMMANDS_OFFSET + 4 * PUMICE_IMAGE_HEADER_##field##_WORD)
@@ -84,13 +78,21 @@ PUMICE_MUST_USE static inline pumice_status_t clear_counts(void) {
   return pumice_ok();
 }
 
-// Leaves the walker ready to begin with the first sample: none of this is done between the doorbell and a run's first
-// command.
-static void make_ready(const list_t* list) {
-  pumice_write(PUMICE_WALKER_LAYER_LIMIT_ADDRESS, LOG_ENTRIES);
+// Sets the walker up for the first sample of a list, one with `n_layers` layers.
+static void make_ready(const list_t* list, uint32_t n_layers) {
+  pumice_write(PUMICE_WALKER_LOG_LAYERS_ADDRESS, n_layers);
+  pumice_write(PUMICE_WALKER_SKIP_ADDRESS, PUMICE_SKIP_FIRST | PUMICE_SKIP_LAST);
   pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, 0);
   pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, 0);
   pumice_write(PUMICE_WALKER_END_ADDRESS, list->address + list->n_bytes);
+}
+
+// Leaves everything ready for runs: those of a single sample begin at their doorbell, without the firmware.
+PUMICE_APART static void await_runs(void) {
+  if (!program.loaded) return;
+  make_ready(&program.run, program.n_layers);
+  if (program.run.paged || pumice_engine_busy() || pumice_dma_busy()) return;
+  pumice_write(PUMICE_WALKER_ARM_ADDRESS, program.run.address);
 }
 
 // Queues a transfer between RAM and a buffer; sets `ready`.
@@ -102,23 +104,7 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t queue_own(uint32_t head, uin
 
 static inline bool own_reached(uint32_t n) { return pumice_reached(pumice_read(PUMICE_DMA_OWN_COMPLETED_ADDRESS), n); }
 
-// Has the log copied when half of it or a sample is complete; lets the walker go on as far as entries are free. The
-// engine writes entry after entry round the log.
-PUMICE_MUST_USE PUMICE_APART static pumice_status_t keep_log(void) {
-  if (!own_reached(duty.log_ready)) return pumice_ok();
-  if (!duty.logs) duty.n_logged = duty.n_log = duty.n_layers;
-  pumice_write(PUMICE_WALKER_LAYER_LIMIT_ADDRESS, duty.n_logged + LOG_ENTRIES);
-  const uint32_t n_new = smaller(duty.n_layers, duty.n_log) - duty.n_logged;
-  if (n_new == 0 || (n_new < LOG_HALF && duty.n_layers < duty.n_log)) return pumice_ok();
-  const uint32_t first = duty.n_logged;
-  const uint32_t place = first & (LOG_ENTRIES - 1);
-  const uint32_t n = smaller(n_new, LOG_ENTRIES - place);
-  duty.n_logged += n;
-  return queue_own(RAM_TO_LOG, PUMICE_LOG_OFFSET + (place << ENTRY_SHIFT), first << ENTRY_SHIFT,
-                   n << ENTRY_SHIFT, &duty.log_ready);
-}
-
-// Counts what has completed and keeps the log; whether anything has completed: `*goes_on`.
+// Counts what has completed; whether anything has: `*goes_on`.
 PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend(bool* goes_on) {
   PUMICE_TRY(pumice_dma_check());
   const uint32_t n_layers = pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS);
@@ -126,7 +112,7 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend(bool* goes_on) {
   *goes_on = n_layers != duty.n_layers || n_transfers != duty.n_transfers;
   duty.n_layers = n_layers;
   duty.n_transfers = n_transfers;
-  return keep_log();
+  return pumice_ok();
 }
 
 // Attends until as many own transfers have completed. Faults: watchdog when nothing completes meanwhile, those of the
@@ -145,15 +131,9 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t attend_own(uint32_t n) {
 // not 0 if at END. Faults: command (detail: the word offset of the malformed command), watchdog when nothing
 // completes meanwhile, those of the DMA.
 PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uint32_t at, uint32_t* ended) {
-  // The last log entries leave beside the last transfers.
-  uint32_t last_layer = duty.logs ? duty.n_log : UINT32_MAX;
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
-    // Most reads are of these two alone, so that the end is seen at once.
+    // Most reads are of this one alone, so that the end of a sample is seen at once.
     for (uint32_t i = 0; i < READS_BEFORE_ATTENDING; i++) {
-      if (pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS) == last_layer) {
-        last_layer = UINT32_MAX;
-        break;
-      }
       const uint32_t status = pumice_read(PUMICE_WALKER_STATUS_ADDRESS);
       if ((status & PUMICE_WALKER_STATUS_BUSY_MASK) != 0) continue;
       *ended = status & PUMICE_WALKER_STATUS_ENDED_MASK;  // in its place: shifts take a cycle a bit
@@ -188,46 +168,35 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t walk_pages(const list_t* list
   return attend_own(duty.page_ready);
 }
 
-// Walks a list once for each sample, `n_samples` of them; everything has completed at the end. The walker is ready for
-// the first sample.
-PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* list, uint32_t n_samples, bool logs) {
+// Walks a list with `n_layers` layers once for each sample, `n_samples` of them; everything has completed at the end. The
+// walker is ready for the first sample.
+PUMICE_MUST_USE PUMICE_APART static pumice_status_t run_samples(const list_t* list, uint32_t n_layers, uint32_t n_samples) {
   PUMICE_TRY(clear_counts());
   uint32_t left = n_samples - 1;
-  pumice_write(PUMICE_WALKER_SKIP_ADDRESS,
-               PUMICE_SKIP_FIRST | (left == 0 ? PUMICE_SKIP_LAST : PUMICE_SKIP_BUT_LAST));
+  if (left != 0) pumice_write(PUMICE_WALKER_SKIP_ADDRESS, PUMICE_SKIP_FIRST | PUMICE_SKIP_BUT_LAST);
   if (!list->paged) pumice_write(PUMICE_WALKER_BEGIN_ADDRESS, list->address);
-  duty.logs = logs;
-  duty.n_layers = duty.n_transfers = duty.n_logged = duty.n_own = duty.log_ready = duty.page_ready = 0;
-  duty.n_log = program.n_layers;
+  duty.n_layers = duty.n_transfers = duty.n_own = duty.page_ready = 0;
+  uint32_t log_layers = n_layers;
   uint32_t input_offset = 0;
   uint32_t output_offset = 0;
   for (;;) {
     uint32_t ended = 0;
     PUMICE_TRY(list->paged ? walk_pages(list, &ended) : follow(list->address, 0, &ended));
     if (ended == 0) return pumice_fault(PUMICE_FAULT_COMMAND, list->n_bytes / 4);
-    if (left == 0) break;
+    if (left == 0) return pumice_dma_check();
     left--;
-    duty.n_log += program.n_layers;
+    pumice_write(PUMICE_WALKER_LOG_LAYERS_ADDRESS, log_layers += n_layers);
     pumice_write(PUMICE_WALKER_SKIP_ADDRESS,
                  PUMICE_SKIP_BUT_FIRST | (left == 0 ? PUMICE_SKIP_LAST : PUMICE_SKIP_BUT_LAST));
     pumice_write(PUMICE_WALKER_INPUT_OFFSET_ADDRESS, input_offset += program.input_bytes);
     pumice_write(PUMICE_WALKER_OUTPUT_OFFSET_ADDRESS, output_offset += program.output_bytes);
     if (!list->paged) pumice_write(PUMICE_WALKER_BEGIN_ADDRESS, list->address);
   }
-  // The walker has waited for all layers and transfers: what is left is the log's.
-  if (!logs) return pumice_dma_check();
-  duty.n_layers = pumice_read(PUMICE_ENGINE_COMPLETED_ADDRESS);
-  duty.n_log = smaller(duty.n_log, duty.n_layers);  // the header may claim more than there are
-  while (duty.n_logged < duty.n_log) {
-    PUMICE_TRY(keep_log());
-    PUMICE_TRY(attend_own(duty.n_own));
-  }
-  return attend_own(duty.n_own);
 }
 
 // The same; after a fault nothing more is handed over.
-PUMICE_MUST_USE static pumice_status_t run_list(const list_t* list, uint32_t n_samples, bool logs) {
-  const pumice_status_t status = run_samples(list, n_samples, logs);
+PUMICE_MUST_USE static pumice_status_t run_list(const list_t* list, uint32_t n_layers, uint32_t n_samples) {
+  const pumice_status_t status = run_samples(list, n_layers, n_samples);
   if (status.fault != PUMICE_FAULT_NONE) pumice_write(PUMICE_WALKER_CLEAR_ADDRESS, PUMICE_WALKER_CLEAR_CLEAR_MASK);
   return status;
 }
@@ -265,34 +234,59 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t load(void) {
   }
   pumice_write(PUMICE_WALKER_INPUT_BYTES_ADDRESS, program.input_bytes);
   pumice_write(PUMICE_WALKER_OUTPUT_BYTES_ADDRESS, program.output_bytes);
-  make_ready(&load);
-  PUMICE_TRY(run_list(&load, 1, false));
+  make_ready(&load, 0);
+  PUMICE_TRY(run_list(&load, 0, 1));
   program.run = run;
   program.loaded = true;
   return pumice_ok();
 }
 
+static inline uint32_t walker_has(uint32_t mask) { return pumice_read(PUMICE_WALKER_STATUS_ADDRESS) & mask; }
+
+// Ends the command when everything is ready for the next one.
+static void finish(pumice_status_t status) {
+  await_runs();
+  pumice_finish(status);
+}
+
+// Watches a walk that its doorbell has begun and whose end finishes the command; ends the command if there is a fault.
+PUMICE_APART static void watch(void) {
+  uint32_t ended = 0;
+  duty.n_layers = duty.n_transfers = 0;
+  pumice_status_t status = follow(program.run.address, 0, &ended);
+  if (status.fault == PUMICE_FAULT_NONE && ended == 0) {
+    status = pumice_fault(PUMICE_FAULT_COMMAND, program.run.n_bytes / 4);
+  }
+  if (status.fault == PUMICE_FAULT_NONE) return;
+  pumice_write(PUMICE_WALKER_CLEAR_ADDRESS, PUMICE_WALKER_CLEAR_CLEAR_MASK);
+  // If it has ended after all, there may already be another command.
+  if (!walker_has(PUMICE_WALKER_STATUS_ENDED_MASK)) finish(status);
+}
+
 // Runs `n_samples`. Faults: not_loaded, and those of the DMA and the run list.
 PUMICE_MUST_USE static pumice_status_t run(uint32_t n_samples) {
   if (!program.loaded) return pumice_fault(PUMICE_FAULT_NOT_LOADED, 0);
-  return run_list(&program.run, n_samples, pumice_read(PUMICE_MAILBOX_LOG_BYTES_ADDRESS) != 0);
+  return run_list(&program.run, program.n_layers, n_samples);
 }
 
 void pumice_serve(void) {
   const uint32_t command = pumice_read(PUMICE_MAILBOX_COMMAND_ADDRESS);
+  const uint32_t more = PUMICE_GET(command, PUMICE_MAILBOX_COMMAND_MORE);
   switch (PUMICE_GET(command, PUMICE_MAILBOX_COMMAND_VALUE)) {
     case PUMICE_COMMAND_NONE:
       return;
     case PUMICE_COMMAND_LOAD:
-      pumice_finish(load());
-      make_ready(&program.run);
+      finish(load());
       return;
     case PUMICE_COMMAND_RUN:
-      pumice_finish(run(PUMICE_GET(command, PUMICE_MAILBOX_COMMAND_MORE) + 1));
-      make_ready(&program.run);
+      if (more == 0 && walker_has(PUMICE_WALKER_STATUS_BEGUN_MASK)) {
+        watch();
+      } else {
+        finish(run(more + 1));
+      }
       return;
     default:
-      pumice_finish(pumice_fault(PUMICE_FAULT_COMMAND, 0));
+      finish(pumice_fault(PUMICE_FAULT_COMMAND, 0));
       return;
   }
 }

@@ -52,9 +52,6 @@
 #define PUMICE_MAILBOX_IMAGE_BYTES_ADDRESS 0x80000014u
 #define PUMICE_MAILBOX_IMAGE_BYTES_N_LSB 0u
 #define PUMICE_MAILBOX_IMAGE_BYTES_N_MASK 0xFFFFFFFFu  // ro: The host's image_bytes register.
-#define PUMICE_MAILBOX_LOG_BYTES_ADDRESS 0x80000018u
-#define PUMICE_MAILBOX_LOG_BYTES_N_LSB 0u
-#define PUMICE_MAILBOX_LOG_BYTES_N_MASK 0xFFFFFFFFu  // ro: The host's log_bytes register.
 
 // Registers: dma
 #define PUMICE_DMA_SUBMIT_ADDRESS 0x80000100u
@@ -109,15 +106,17 @@
 #define PUMICE_WALKER_STATUS_ENDED_MASK 0x2u  // ro: Stopped at an END.
 #define PUMICE_WALKER_STATUS_MALFORMED_LSB 2u
 #define PUMICE_WALKER_STATUS_MALFORMED_MASK 0x4u  // ro: Stopped at a malformed command.
+#define PUMICE_WALKER_STATUS_BEGUN_LSB 3u
+#define PUMICE_WALKER_STATUS_BEGUN_MASK 0x8u  // ro: A walk of ``arm`` has begun.
 #define PUMICE_WALKER_AT_ADDRESS 0x80000310u
 #define PUMICE_WALKER_AT_ADDRESS_LSB 0u
 #define PUMICE_WALKER_AT_ADDRESS_MASK 0xFFFFFFFFu  // ro: RAM address of the command.
 #define PUMICE_WALKER_END_ADDRESS 0x80000314u
 #define PUMICE_WALKER_END_ADDRESS_LSB 0u
 #define PUMICE_WALKER_END_ADDRESS_MASK 0xFFFFFFFFu  // rw: RAM address where commands end, a multiple of 8.
-#define PUMICE_WALKER_LAYER_LIMIT_ADDRESS 0x80000318u
-#define PUMICE_WALKER_LAYER_LIMIT_N_LSB 0u
-#define PUMICE_WALKER_LAYER_LIMIT_N_MASK 0xFFFFu  // rw: Layers that may be handed over since clear, modulo 2**16; at most 32,767 ahead.
+#define PUMICE_WALKER_LOG_LAYERS_ADDRESS 0x80000318u
+#define PUMICE_WALKER_LOG_LAYERS_N_LSB 0u
+#define PUMICE_WALKER_LOG_LAYERS_N_MASK 0xFFFFu  // rw: Layers since clear, modulo 2**16; once so many are handed over, log entries leave as they come.
 #define PUMICE_WALKER_SKIP_ADDRESS 0x8000031Cu
 #define PUMICE_WALKER_SKIP_WALKS_LSB 0u
 #define PUMICE_WALKER_SKIP_WALKS_MASK 0xFu  // rw: SKIP_ bits of the walk.
@@ -133,6 +132,9 @@
 #define PUMICE_WALKER_OUTPUT_BYTES_ADDRESS 0x8000032Cu
 #define PUMICE_WALKER_OUTPUT_BYTES_N_LSB 0u
 #define PUMICE_WALKER_OUTPUT_BYTES_N_MASK 0xFFFFFFFFu  // rw: Of a sample.
+#define PUMICE_WALKER_ARM_ADDRESS 0x80000330u
+#define PUMICE_WALKER_ARM_ADDRESS_LSB 0u
+#define PUMICE_WALKER_ARM_ADDRESS_MASK 0xFFFFFFFFu  // wo: Doorbells of runs of one sample begin walks at this RAM address, a multiple of 8, with all counts zeroed; their END finishes the command. Undone by begin and clear. Engine and DMA must be idle.
 
 // Codes in structures
 #define PUMICE_OP_END 0x0u

@@ -4,12 +4,14 @@ from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
+from pumice.spec.descriptor import BUFFER_LOG
 
 from .engine.engine import Engine
 from .system.buses import Axi4, Axi4Lite
 from .system.command_walker import CommandWalker
 from .system.dma import Dma
 from .system.host_registers import HostRegisters
+from .system.log_copier import LogCopier
 from .system.soft_core import SoftCore
 
 
@@ -46,7 +48,7 @@ class System(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.host_registers = host = HostRegisters(self.config)
-        soft_core, walker = SoftCore(self.config, self.firmware), CommandWalker()
+        soft_core, walker, log = SoftCore(self.config, self.firmware), CommandWalker(), LogCopier()
         dma, engine = Dma(self.config), Engine(self.config)
 
         # reset.hold restarts everything but the host's own registers. AXI bursts cannot be taken back, so DMA and
@@ -62,6 +64,7 @@ class System(wiring.Component):
         m.submodules.dma = ResetInserter(restart)(dma)
         m.submodules.engine = ResetInserter(restart)(engine)
         m.submodules.walker = ResetInserter(resetting)(walker)
+        m.submodules.log_copier = ResetInserter(resetting)(log)
 
         wiring.connect(m, wiring.flipped(self.host), host.host)
         wiring.connect(m, dma.memory, wiring.flipped(self.memory))
@@ -72,15 +75,28 @@ class System(wiring.Component):
         wiring.connect(m, walker.ram, soft_core.commands)
         wiring.connect(m, walker.layers, engine.layers)
         wiring.connect(m, walker.transfers, dma.transfers)
+        wiring.connect(m, log.transfers, dma.log)
         wiring.connect(m, dma.engine, engine.memories)
         wiring.connect(m, dma.ram, soft_core.ram)
         wiring.connect(m, engine.log, soft_core.log)
         m.d.comb += [
             walker.layers_completed.eq(engine.completed),
             walker.transfers_completed.eq(dma.completed),
+            walker.doorbell.eq(host.run),
+            walker.serving.eq(host.serving),
+            walker.n_copied.eq(log.n_copied),
+            walker.log_idle.eq(log.idle),
+            host.finish.eq(walker.finish),
+            engine.clear.eq(walker.begun),
+            dma.clear.eq(walker.begun),
+            log.clear.eq(walker.clears),
+            log.enable.eq(host.buffers[BUFFER_LOG].bytes.any()),
+            log.completed.eq(engine.completed),
+            log.urgent.eq(walker.log_urgent),
+            log.copies_completed.eq(dma.log_completed),
             dma.buffers.eq(host.buffers),
             host.layers.eq(engine.completed),
-            host.transfers.eq(dma.completed + dma.own_completed),
+            host.transfers.eq(dma.completed + dma.own_completed + dma.log_completed),
             host.read_bytes.eq(dma.read_bytes),
             host.write_bytes.eq(dma.write_bytes),
             self.interrupt.eq(host.interrupt),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import CompileError
 from .graph import Graph, Softmax, Tensor
@@ -95,20 +95,18 @@ def compile_graph(
     planes = lay_out(operations, tensors, phases, stored, inputs, config)
     sum_lanes(operations, tensors, phases, planes, config)
     addresses, bands = tile(operations, planes, inputs, outputs, config)
-    next_inputs = None
-    if not bands and (overlapped := place_overlapped(operations, planes, inputs, outputs, config.activation_bytes)):
-        addresses, next_inputs = overlapped
     plan = Plan(
         planes=planes,
         addresses=addresses,
         bands=bands,
         homes=_homes(operations, planes, addresses, inputs, outputs, debug=debug),
-        next_inputs=next_inputs,
+        next_inputs=None,
         network_inputs=inputs,
         network_outputs=outputs,
         config=config,
     )
-    layers, passes, n_resident_words = _encode_all(operations, plan, requests)
+    overlapped = None if bands else place_overlapped(operations, planes, inputs, outputs, config.activation_bytes)
+    plan, (layers, passes, n_resident_words) = _encode_overlapped(operations, plan, overlapped, requests)
     jobs = make_jobs(passes, plan)
     data = schedule(passes, jobs, n_resident_words, plan, debug=debug)
     descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], jobs, plan) for layer in layers]
@@ -189,15 +187,41 @@ def _parse_formats(graph: Graph, formats: Mapping[str, str] | str | None) -> _Re
     return _Requests(named=named, striped=striped)
 
 
-def _encode_all(
-    operations: list[Operation], plan: Plan, requests: _Requests
-) -> tuple[list[EncodedLayer], list[LayerPass], int]:
+_Encoded = tuple[list[EncodedLayer], list[LayerPass], int]
+"""Layers, passes, resident words of a core."""
+
+
+def _encode_overlapped(
+    operations: list[Operation], plan: Plan, overlapped: tuple[dict[str, int], int] | None, requests: _Requests
+) -> tuple[Plan, _Encoded]:
+    """As `_encode_all`, with room for the next sample's inputs where there is any and slots do not need it more."""
+    if overlapped is None:
+        return plan, _encode_all(operations, plan, requests)
+    addresses, next_inputs = overlapped
+    roomy = replace(plan, addresses=addresses, next_inputs=next_inputs)
+    encoded = _encode_all(operations, roomy, requests)
+    if requests.striped or not any(p.slots_streamed for p in encoded[1]):
+        return roomy, encoded
+    tight = _encode_all(operations, plan, requests)
+    if _n_cycles(tight[1], plan) < _n_cycles(encoded[1], roomy):
+        return plan, tight
+    return roomy, encoded
+
+
+def _n_cycles(passes: list[LayerPass], plan: Plan) -> int:
+    """Cycles of a run, streaming as if it went beside nothing."""
+    streamed = sum(p.streamed_bytes for p in passes) // WORD_BYTES
+    jobs = make_jobs(passes, plan)
+    return streamed + sum(job.predicted_cycles(plan, is_first=job is jobs[0]) for job in jobs)
+
+
+def _encode_all(operations: list[Operation], plan: Plan, requests: _Requests) -> _Encoded:
     """All layers in their fastest formats; in their smallest ones if that saves more streaming than it costs."""
     n_lanes = plan.config.n_lanes
     free = range(-(-plan.end // n_lanes) * n_lanes, plan.config.activation_bytes)
     named, default = requests.named, requests.default
 
-    def encode_all(**options: float) -> tuple[list[EncodedLayer], list[LayerPass], int]:
+    def encode_all(**options: float) -> _Encoded:
         layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
         may_stripe = requests.striped or not requests.any
         striped = stripe(layers, plan, free, requests.striped) if may_stripe else layers
@@ -207,15 +231,10 @@ def _encode_all(
             striped, (placed, n_resident_words) = layers, place_weights(layers, plan.config)
         return striped, placed, n_resident_words
 
-    def n_cycles(passes: list[LayerPass]) -> int:
-        streamed = sum(p.streamed_bytes for p in passes) // WORD_BYTES
-        jobs = make_jobs(passes, plan)
-        return streamed + sum(job.predicted_cycles(plan, is_first=job is jobs[0]) for job in jobs)
-
     fastest = encode_all()
     if not any(p.streamed for p in fastest[1]):
         return fastest
-    return min(fastest, encode_all(slack=math.inf), key=lambda result: n_cycles(result[1]))
+    return min(fastest, encode_all(slack=math.inf), key=lambda result: _n_cycles(result[1], plan))
 
 
 def _dropped_channels(lowered: list[Operation], tensors: Mapping[str, Tensor]) -> dict[str, int]:

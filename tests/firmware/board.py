@@ -27,7 +27,7 @@ from pumice.spec.descriptor import (
     SPACE_WEIGHTS,
     TRANSFER,
 )
-from pumice.spec.registers import DESCRIPTOR_OFFSET, DESCRIPTORS, FAULT_CODES, block, find
+from pumice.spec.registers import COMMAND_RUN, DESCRIPTOR_OFFSET, DESCRIPTORS, FAULT_CODES, block, find
 
 HEADER_BYTES = 4 * IMAGE_HEADER.n_words
 INPUT_BYTES, OUTPUT_BYTES = 8, 24  # of a sample
@@ -121,7 +121,7 @@ class Board:
 
     def __init__(self):
         self.buffers: dict[int, bytes] = {BUFFER_IMAGE: b""}
-        self.command = self.more = self.log_bytes = self.detail = 0
+        self.command = self.more = self.detail = 0
         self.ready = False
         self.finished: tuple[int, int] | None = None
         self.events: list[tuple[str, tuple]] = []
@@ -137,6 +137,11 @@ class Board:
     def ring(self, command: int, more: int = 0) -> None:
         """Give the firmware a command, for ``more`` samples than one."""
         self.finished, self.command, self.more, self.events = None, command, more, []
+
+    def finish(self, fault: int) -> None:
+        """The command is over; nothing may end it twice."""
+        assert self.command, "finish without a command"
+        self.finished, self.command, self.more = (fault, self.detail if fault else 0), 0, 0
 
     def submits(self, name: str) -> list[list[int]]:
         """Descriptors submitted to a block since the command began."""
@@ -177,7 +182,7 @@ class Board:
             values = {
                 "command": self.command | self.more << find("mailbox", "command", "more").lsb,
                 "detail": self.detail, "config": TINY.config_id,
-                "image_bytes": len(self.buffers[BUFFER_IMAGE]), "log_bytes": self.log_bytes,
+                "image_bytes": len(self.buffers[BUFFER_IMAGE]),
             }  # fmt: skip
         elif name == "walker":
             values = self.walker
@@ -199,7 +204,7 @@ class Board:
             self.walker[reg] = value
             self.events.append((f"walker {reg}", (value,)))
         elif reg == "finish":
-            self.finished, self.command, self.more = (value, self.detail), 0, 0
+            self.finish(value)
         elif reg == "detail":
             self.detail = value
         elif reg == "ready":
@@ -219,32 +224,61 @@ class Board:
 
 
 class WalkerModel:
-    """What `pumice_hdl.system.command_walker.CommandWalker` does, a command at a time, on a `Board` with ``ram``."""
+    """What `pumice_hdl.system.command_walker.CommandWalker` does, a command at a time, on a `Board` with ``ram``.
+
+    The log is not here: the firmware has nothing to do with it.
+    """
 
     def __init__(self, board):
         self.board = board
         self.handed = {"engine": 0, "dma": 0}  # since clear
         self.base = dict(self.handed)
-        self.walks = False
+        self.walks = self.begun = False
+        self.armed_at: int | None = None
+
+    def rings(self) -> None:
+        """The doorbell of the board's command; an armed walk of a run of one sample begins."""
+        if (self.board.command, self.board.more) != (COMMAND_RUN, 0) or self.armed_at is None:
+            return
+        assert not any(self.board.queue.values()), "armed while something is busy"
+        self.board.completed = {"dma": 0, "own": 0, "engine": 0}
+        self.board.fault_code = 0
+        self.handed = {"engine": 0, "dma": 0}
+        self.base = dict(self.handed)
+        self.board.walker["at"], self.walks, self.begun = self.armed_at, True, True
+        self.set_status(1)
+
+    def set_status(self, status: int) -> None:
+        """Status bits besides ``begun``."""
+        self.board.walker["status"] = status | self.begun << find("walker", "status", "begun").lsb
 
     def hears(self, reg: str, value: int) -> None:
         """The firmware has written a register."""
         registers = self.board.walker
         if reg == "clear":
-            self.handed, self.walks = {"engine": 0, "dma": 0}, False
+            self.handed, self.walks, self.begun, self.armed_at = {"engine": 0, "dma": 0}, False, False, None
+            self.set_status(registers["status"] & 6)
+            return
+        elif reg == "arm":
+            assert not self.walks, "walker armed while busy"
+            assert value % 8 == registers["end"] % 8 == 0
+            self.armed_at, self.begun = value, False
+            self.set_status(registers["status"] & 6)
+            return
         elif reg in ("begin", "resume"):
             assert not self.walks, f"walker {reg} while busy"
             assert value % 8 == registers["end"] % 8 == 0
             registers["at"], self.walks = value, True
             if reg == "begin":
-                self.base = dict(self.handed)
+                self.base, self.begun, self.armed_at = dict(self.handed), False, None
         else:
             return
-        registers["status"] = int(self.walks)
+        self.set_status(int(self.walks))
 
     def stop(self, status: int) -> None:
         """Stop with status bits."""
-        self.walks, self.board.walker["status"] = False, status
+        self.walks = False
+        self.set_status(status)
 
     def step(self) -> None:
         """Carry the command out, if it need not wait."""
@@ -269,6 +303,8 @@ class WalkerModel:
         elif head["op"] == OP_END:
             if not registers["skip"] & SKIP_LAST or self.may_go(head, is_layer=False):
                 self.stop(2)
+                if self.begun:
+                    board.finish(0)
         elif (
             self.may_go(head, is_layer=what == "engine")
             and len(board.queue[what]) < 2
@@ -284,7 +320,7 @@ class WalkerModel:
         if done["dma"] < base["dma"] + head["after_transfers"]:
             return False
         if is_layer:
-            return self.handed["engine"] < self.board.walker["layer_limit"]
+            return True
         return done["engine"] >= base["engine"] + head["after_layers"]
 
     def moved(self, words: list[int], skip: int) -> list[int]:

@@ -9,11 +9,9 @@ from pumice.spec.config import TINY
 from pumice.spec.descriptor import (
     BUFFER_IMAGE,
     BUFFER_INPUT,
-    BUFFER_LOG,
     BUFFER_OUTPUT,
     COMMAND,
     IMAGE_VERSION,
-    LOG_ENTRY_BYTES,
     OP_LAYER,
     OP_NEXT_PAGE,
     OP_TRANSFER,
@@ -34,8 +32,6 @@ from pumice.spec.registers import (
     COMMANDS_OFFSET,
     DESCRIPTOR_OFFSET,
     FAULT_CODES,
-    LOG_BYTES,
-    LOG_OFFSET,
     MMIO_BASE,
     block,
     find,
@@ -77,12 +73,12 @@ class Machine(Board):
         self.library, self.rng = library, random.Random(seed)
         self.p_progress = self.p_dma = p_progress
         self.ram = bytearray(RAM_BYTES)
-        self.buffers[BUFFER_LOG] = bytearray(2 * LOG_BYTES)
         self.hangs: str | None = None  # a block that never completes anything
         self.reads: list[int] = []
         self.errors: list[BaseException] = []
         self.counts: list[tuple[str, int, int]] = []  # at each submit: block, layers and transfers completed
         self.walker_model = WalkerModel(self)
+        self.before_walker = lambda reg: None  # what happens just before the firmware writes one of its registers
         self.callbacks = READ(self.guard(self.on_read)), WRITE(self.guard(self.on_write))
         library.pumice_fake(*self.callbacks)
         library.pumice_forget()
@@ -116,7 +112,9 @@ class Machine(Board):
         name, offset = self.place(at)
         self.write(name, offset, value)
         if name == "walker":
-            self.walker_model.hears({r.offset: r.reg for r in block(name)}[offset], value)
+            reg = {r.offset: r.reg for r in block(name)}[offset]
+            self.before_walker(reg)
+            self.walker_model.hears(reg, value)
 
     def submit(self, what: str, words: list[int]) -> None:
         """Keep what has completed at a submit."""
@@ -142,15 +140,7 @@ class Machine(Board):
             if queue and name != self.hangs and self.rng.random() < p_progress:
                 if name == "dma":
                     self.move(TRANSFER.unpack(queue[0][1]))
-                else:
-                    self.log()
                 self.complete(name)
-
-    def log(self) -> None:
-        """The engine writes the running layer's entry, which depends on how many there were before."""
-        n = self.completed["engine"]
-        place = LOG_OFFSET + n * LOG_ENTRY_BYTES % LOG_BYTES
-        self.ram[place : place + LOG_ENTRY_BYTES] = log_entry(n)
 
     def move(self, t: dict[str, int]) -> None:
         """Move the bytes of a transfer from or to RAM."""
@@ -170,6 +160,9 @@ class Machine(Board):
         self.ring(command, more)
         self.reads.clear()
         self.counts.clear()
+        self.walker_model.rings()
+        for _ in range(self.rng.choice([0, 0, 50])):  # the firmware may be late
+            self.progress()
         self.library.pumice_serve()
         assert self.errors == []
         assert self.finished is not None
@@ -181,10 +174,6 @@ class Machine(Board):
         """Load an image (see `image`)."""
         self.buffers[BUFFER_IMAGE] = image(*arguments, **header)
         return self.serve(COMMAND_LOAD)
-
-
-def log_entry(n: int) -> bytes:
-    return (n + 1).to_bytes(4, "little") * (LOG_ENTRY_BYTES // 4)
 
 
 @pytest.fixture(scope="session")
@@ -237,7 +226,7 @@ def test_random_lists(library, seed):
     n_layers = sum(COMMAND.unpack(words)["op"] == OP_LAYER for words in run)
     assert machine.load(flat(load), flat(run), n_layers) == ("none", 0)
     check_order(machine, load)
-    for machine.log_bytes in (0, LOG_BYTES):
+    for _ in range(2):
         assert machine.serve(COMMAND_RUN) == ("none", 0)
         check_order(machine, run)
 
@@ -301,45 +290,55 @@ def test_samples(library, n_samples, p_progress):
         assert any(machine.counts[i][1] < 4 * k for k, i in enumerate(first_layers))
 
 
-@pytest.mark.parametrize("p_progress", [0.05, 0.9])
-@pytest.mark.parametrize(
-    ("n_layers", "n_samples"), [(0, 1), (3, 1), (63, 1), (64, 1), (65, 4), (128, 1), (129, 1), (40, 9)]
-)
-def test_log(library, n_layers, n_samples, p_progress):
-    """Every layer's entry of every sample is copied once, before the engine writes over it."""
-    machine = Machine(library, seed=1, p_progress=p_progress)
-    layers = [command(OP_LAYER, random_layer(machine.rng, i), 0, 0) for i in range(n_layers)]
-    n_entries = n_layers * n_samples
-    assert machine.load(end(), paged([*layers, end(n_layers)]), n_layers) == ("none", 0)
-    for machine.log_bytes in (0, max(8, n_entries * LOG_ENTRY_BYTES)):
-        machine.buffers[BUFFER_LOG] = bytearray(n_entries * LOG_ENTRY_BYTES)
-        assert machine.serve(COMMAND_RUN, n_samples - 1) == ("none", 0)
-        log = b"".join(map(log_entry, range(n_entries)))
-        assert machine.buffers[BUFFER_LOG] == (log if machine.log_bytes else bytes(len(log)))
-        assert len(machine.submits("engine")) == n_entries
-
-
-def test_log_waits_for_a_slow_copy(library):
-    """The engine goes no further than entries have been copied, not only queued."""
-    machine = Machine(library, seed=2, p_progress=0.9)
-    layers = [command(OP_LAYER, random_layer(machine.rng, i), 0, 0) for i in range(400)]
-    assert machine.load(end(), paged([*layers, end(400)]), 400) == ("none", 0)
-    machine.p_dma = 0.002
-    machine.log_bytes = 400 * LOG_ENTRY_BYTES
-    machine.buffers[BUFFER_LOG] = bytearray(machine.log_bytes)
-    assert machine.serve(COMMAND_RUN) == ("none", 0)
-    assert machine.buffers[BUFFER_LOG] == b"".join(map(log_entry, range(400)))
-
-
-def test_header_claims_too_many_layers(library):
-    """The log then holds what there is."""
+def test_log_layers(library):
+    """The walker learns how many layers there are up to the end of each sample."""
     machine = Machine(library, seed=1)
-    machine.log_bytes = 200 * LOG_ENTRY_BYTES
-    machine.buffers[BUFFER_LOG] = bytearray(200 * LOG_ENTRY_BYTES)
-    assert machine.load(end(), a_list(), 200) == ("none", 0)
+    assert machine.load(end(), a_list(), 3) == ("none", 0)
+    assert machine.walker["log_layers"] == 3
+    assert machine.serve(COMMAND_RUN, 2) == ("none", 0)
+    assert [values[0] for what, values in machine.events if what == "walker log_layers"] == [6, 9, 3]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_walk_that_the_doorbell_begins(library, early):
+    """It ends its command by itself, also before the firmware looks; the next one begins in the same way."""
+    machine = Machine(library, seed=1)
+    assert machine.load(end(), a_list(), 3) == ("none", 0)
+    for _ in range(3):
+        assert machine.walker_model.armed_at == COMMANDS_OFFSET
+        machine.ring(COMMAND_RUN)
+        machine.walker_model.rings()
+        while early and not machine.finished:
+            machine.progress()
+        machine.library.pumice_serve()
+        assert machine.errors == []
+        assert machine.finished == (0, 0)
+        assert len(machine.submits("engine")) == 3
+        assert "walker begin" not in [what for what, _ in machine.events]
+
+
+def test_an_end_that_comes_as_the_firmware_gives_up(library):
+    """The fault does not hit the command behind it."""
+    machine = Machine(library, seed=1)
+    assert machine.load(end(), a_list(), 3) == ("none", 0)
+    machine.hangs = "engine"
+
+    def before_clear(reg: str) -> None:
+        if reg == "clear" and machine.hangs:
+            machine.hangs = None
+            while not machine.finished:
+                machine.progress()
+            machine.ring(COMMAND_LOAD)
+
+    machine.before_walker = before_clear
+    machine.ring(COMMAND_RUN)
+    machine.walker_model.rings()
+    machine.library.pumice_serve()
+    assert machine.errors == []
+    assert (machine.hangs, machine.finished, machine.command) == (None, None, COMMAND_LOAD)
+    machine.library.pumice_serve()
+    assert machine.finished == (0, 0)
     assert machine.serve(COMMAND_RUN) == ("none", 0)
-    log = b"".join(map(log_entry, range(3)))
-    assert machine.buffers[BUFFER_LOG] == log.ljust(200 * LOG_ENTRY_BYTES, b"\0")
 
 
 @pytest.mark.parametrize("p_progress", [0.05, 0.9])
@@ -457,9 +456,8 @@ def test_dma_faults(library, code):
         assert machine.serve(COMMAND_RUN) == ("not_loaded", 0)
     machine.bad_transfer = None
     assert machine.load(load, a_list(), 3) == ("none", 0)
-    machine.log_bytes = 96
-    for machine.bad_transfer in (0, 1):  # the list's, and that of the log
-        assert machine.serve(COMMAND_RUN) == (code, 0xDEAD0)
+    machine.bad_transfer = 0
+    assert machine.serve(COMMAND_RUN) == (code, 0xDEAD0)
     machine.bad_transfer = None
     assert machine.serve(COMMAND_RUN) == ("none", 0)
 

@@ -22,8 +22,9 @@ from pumice.spec.descriptor import (
     TRANSFER,
 )
 from pumice_hdl.system.command_walker import CommandWalker
+from pumice_hdl.system.log_copier import LOG_ENTRIES
 
-from tests.firmware.board import command, end, random_layer, random_list
+from tests.firmware.board import command, end, random_layer, random_list, weight_transfer
 
 START = 0x3000  # RAM address of a list
 OFFSETS = {BUFFER_INPUT: (0x1000, 0x40), BUFFER_OUTPUT: (0x8000, 0x18)}  # of a sample, bytes of a sample
@@ -51,6 +52,7 @@ class Bench:
         self.completes = True
         self.data = 0
         self.cycle = 0
+        self.n_finished = 0  # pulses of ``finish``
 
     def store(self, commands: list[list[int]], address: int = START) -> int:
         """Put commands into RAM; their end."""
@@ -82,6 +84,7 @@ class Bench:
                     words = [value >> 32 * i & 0xFFFFFFFF for i in range(len(port.payload.as_value()) // 32)]
                     self.taken.append((name, words, *self.offered))
                     self.offered = None
+        self.n_finished += ctx.get(dut.finish)
         await ctx.tick()
 
     async def write(self, reg: str, value: int = 1) -> None:
@@ -110,7 +113,7 @@ class Bench:
     async def set_up(self, skip: int = SKIP_LAST) -> None:
         """Registers that do not start anything."""
         await self.write("skip", skip)
-        await self.write("layer_limit", 0x7000)
+        self.ctx.set(self.dut.log_idle, 1)
         for buffer, name in ((BUFFER_INPUT, "input"), (BUFFER_OUTPUT, "output")):
             await self.write(f"{name}_offset", OFFSETS[buffer][0])
             await self.write(f"{name}_bytes", OFFSETS[buffer][1])
@@ -234,23 +237,153 @@ def test_next_page():
     run(test, 8)
 
 
-def test_layer_limit():
-    """No layer is handed over beyond the limit, each as soon as it is raised."""
+def test_layers_wait_for_room_in_the_log():
+    """No layer is handed over that would write over an entry, each as soon as there is room."""
 
     async def test(bench):
-        layers = [command(OP_LAYER, random_layer(bench.rng, i), 0, 0) for i in range(5)]
+        layers = [command(OP_LAYER, random_layer(bench.rng, i), 0, 0) for i in range(LOG_ENTRIES + 3)]
         await bench.set_up()
-        await bench.write("layer_limit", 2)
+        bench.p_stall = 0
         await bench.write("end", bench.store([*layers, end()]))
         await bench.write("begin", START)
-        for limit in (2, 3, 5):
-            await bench.write("layer_limit", limit)
-            for _ in range(200):
+        for n_copied in (0, 1, 3):
+            bench.ctx.set(bench.dut.n_copied, n_copied)
+            for _ in range(2000):
                 await bench.tick()
-            assert len(bench.taken) == limit
+            assert len(bench.taken) == LOG_ENTRIES + n_copied
         assert await bench.wait() == ENDED
 
     run(test, 4)
+
+
+BEGUN = 8
+
+
+async def ring(bench) -> None:
+    """The doorbell of a run: the command is served from the next cycle on; counts of others are zeroed if it begins."""
+    bench.ctx.set(bench.dut.doorbell, 1)
+    if bench.ctx.get(bench.dut.begun):
+        assert bench.ctx.get(bench.dut.clears)
+        bench.done = {"layers": 0, "transfers": 0}
+        bench.taken.clear()
+    await bench.tick()
+    bench.ctx.set(bench.dut.doorbell, 0)
+    bench.ctx.set(bench.dut.serving, 1)
+
+
+async def finishes(bench, n_cycles: int) -> int:
+    """How often ``finish`` pulses in so many cycles."""
+    before = bench.n_finished
+    for _ in range(n_cycles):
+        await bench.tick()
+    return bench.n_finished - before
+
+
+def test_armed_walk():
+    """Begins at every doorbell with counts of zero, and finishes when the log has been copied."""
+
+    async def test(bench):
+        commands = random_list(bench.rng, 12)
+        await bench.set_up()
+        await bench.write("end", bench.store(commands))
+        for _ in range(2):  # the second one counts from more than zero
+            await bench.write("begin", START)
+            assert await bench.wait() == ENDED
+        bench.taken.clear()
+        await ring(bench)
+        assert not await finishes(bench, 300) + len(bench.taken), "not armed"
+        bench.ctx.set(bench.dut.serving, 0)
+        await bench.write("arm", START)
+        for _ in range(3):
+            assert not await finishes(bench, 300) + len(bench.taken), "no doorbell"
+            bench.ctx.set(bench.dut.log_idle, 0)
+            await ring(bench)
+            assert await bench.read("status") & BEGUN
+            assert not await finishes(bench, 3000), "entries are missing"
+            assert await bench.read("status") == BEGUN | 1
+            bench.ctx.set(bench.dut.log_idle, 1)
+            assert await finishes(bench, 300) == 1
+            assert await bench.read("status") == BEGUN | ENDED
+            check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
+            bench.ctx.set(bench.dut.serving, 0)
+            bench.taken.clear()
+
+    run(test, 9)
+
+
+@pytest.mark.parametrize("by", ["clear", "begin"])
+def test_disarmed(by):
+    """The doorbell then does nothing; a walk by ``begin`` finishes nothing."""
+
+    async def test(bench):
+        commands = random_list(bench.rng, 5)
+        await bench.set_up()
+        await bench.write("end", bench.store(commands))
+        await bench.write("arm", START)
+        await bench.write(by, {"clear": 1, "begin": START}[by])
+        if by == "begin":
+            assert await bench.wait() == ENDED
+            check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
+            bench.taken.clear()
+        await ring(bench)
+        assert not await finishes(bench, 500)
+        assert not bench.taken
+        assert not await bench.read("status") & (BEGUN | 1)
+
+    run(test, 10)
+
+
+@pytest.mark.parametrize("n_cycles", [0, 1, 5])
+def test_a_command_given_up_is_not_finished(n_cycles):
+    """The watchdog has ended the command: the walk goes on, and neither its end nor its beginning is the next one's."""
+
+    async def test(bench):
+        commands = random_list(bench.rng, 12)
+        await bench.set_up()
+        await bench.write("end", bench.store(commands))
+        await bench.write("arm", START)
+        await ring(bench)
+        for _ in range(30):
+            await bench.tick()
+        bench.ctx.set(bench.dut.serving, 0)
+        for _ in range(n_cycles):
+            await bench.tick()
+        await ring(bench)
+        assert not await finishes(bench, 3000)
+        assert await bench.read("status") == ENDED
+        check(bench.taken, expected(commands, SKIP_LAST, (0, 0)))
+
+    run(test, 11)
+
+
+def test_log_is_urgent_behind_the_last_layer():
+    """From the handing over of as many layers as there are, or at END if that was wrong."""
+
+    async def test(bench):
+        layers = [command(OP_LAYER, random_layer(bench.rng, i), 0, 0) for i in range(4)]
+        transfer = command(OP_TRANSFER, weight_transfer(bench.rng), 4, 0)
+        for n_layers in (4, 9):
+            await bench.set_up()
+            await bench.write("end", bench.store([*layers, transfer, end(4, 1)]))
+            await bench.write("log_layers", n_layers)
+            bench.completes = False
+            bench.ctx.set(bench.dut.log_idle, 0)
+            await bench.write("begin", START)
+            for _ in range(500):
+                assert bench.ctx.get(bench.dut.log_urgent) == (len(bench.taken) == n_layers)
+                await bench.tick()
+            assert len(bench.taken) == 4
+            bench.completes = True
+            for _ in range(500):
+                await bench.tick()
+            assert bench.ctx.get(bench.dut.log_urgent)
+            bench.ctx.set(bench.dut.log_idle, 1)
+            assert await bench.wait() == ENDED
+            await bench.write("clear")
+            bench.taken.clear()
+            bench.done = {"layers": 0, "transfers": 0}
+
+    run(test, 12)
 
 
 MALFORMED_COMMANDS = {

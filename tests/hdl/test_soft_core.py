@@ -20,7 +20,7 @@ POLL_LIMIT = 60  # so that the firmware gives up within the test
 
 
 class Control(wiring.Component):
-    """Soft core and command walker, joined as in `pumice_hdl.top`."""
+    """Soft core and command walker, joined as in `pumice_hdl.top`; the log is not copied."""
 
     def __init__(self, firmware: bytes):
         self.firmware = firmware
@@ -35,6 +35,10 @@ class Control(wiring.Component):
                 "transfers": Out(stream.Signature(TRANSFER_WORDS)),
                 "layers_completed": In(16),
                 "transfers_completed": In(16),
+                "doorbell": In(1),
+                "serving": In(1),
+                "begun": Out(1),
+                "finish": Out(1),
             }
         )
 
@@ -54,6 +58,12 @@ class Control(wiring.Component):
         m.d.comb += [
             walker.layers_completed.eq(self.layers_completed),
             walker.transfers_completed.eq(self.transfers_completed),
+            walker.doorbell.eq(self.doorbell),
+            walker.serving.eq(self.serving),
+            walker.n_copied.eq(self.layers_completed),
+            walker.log_idle.eq(1),
+            self.begun.eq(walker.begun),
+            self.finish.eq(walker.finish),
         ]
         return m
 

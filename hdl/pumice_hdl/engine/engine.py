@@ -1,6 +1,6 @@
 """The engine: cores, the write bus they share, and the control of layers."""
 
-from amaranth import Module, Mux
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -30,8 +30,10 @@ class Engine(wiring.Component):
         data is the command list's business.
     log : Out(stream of LOG_WRITE_LAYOUT)
         Log entries on their way to soft-core RAM.
+    clear : In(1)
+        As the register ``clear``.
     completed : Out(32)
-        Layers completed since ``clear``, results readable and log entry in place.
+        Layers completed since then, results readable and log entry in place.
     """
 
     def __init__(self, config: EngineConfig):
@@ -42,6 +44,7 @@ class Engine(wiring.Component):
                 "layers": In(stream.Signature(word_layout(LAYER))),
                 "memories": In(EnginePort(config)),
                 "log": Out(stream.Signature(LOG_WRITE_LAYOUT)),
+                "clear": In(1),
                 "completed": Out(32),
             }
         )
@@ -89,12 +92,25 @@ class Engine(wiring.Component):
             all_drained &= core.drained
 
         wiring.connect(m, wiring.flipped(self.memories.activation_writes), write_bus.activation_writes)
-        wiring.connect(m, wiring.flipped(self.memories.activation_reads), cores[0].peek)
+        # The DMA's reads are dealt to the cores, whose copies are the same: each holds its core's own for a cycle.
+        reads = self.memories.activation_reads
+        turn = Signal(range(config.n_cores))
+        with m.Switch(turn):
+            for i, core in enumerate(cores):
+                with m.Case(i):
+                    m.d.comb += [core.peek.valid.eq(reads.valid), reads.ready.eq(core.peek.ready)]
+        with m.If(reads.valid & reads.ready):
+            m.d.sync += turn.eq(Mux(turn == config.n_cores - 1, 0, turn + 1))
+        peeked, peeked_valid = 0, 0
+        for core in cores:
+            m.d.comb += core.peek.payload.eq(reads.payload)
+            peeked |= Mux(core.peeked_valid, core.peeked, 0)
+            peeked_valid |= core.peeked_valid
         wiring.connect(m, counters.log, wiring.flipped(self.log))
         m.d.comb += [
             self.memories.weight_writes.ready.eq(1),
-            self.memories.activation_data.payload.eq(cores[0].peeked),
-            self.memories.activation_data.valid.eq(cores[0].peeked_valid),
+            self.memories.activation_data.payload.eq(peeked),
+            self.memories.activation_data.valid.eq(peeked_valid),
             write_bus.layer.eq(sequencer.back),
             sequencer.cores_idle.eq(all_idle),
             sequencer.rows_drained.eq(all_drained),
@@ -108,7 +124,7 @@ class Engine(wiring.Component):
         m.d.sync += write_bus.go.eq(sequencer.go)
 
         # A layer counts once its log entry is in place.
-        with m.If(registers.clear_clear):
+        with m.If(registers.clear_clear | self.clear):
             m.d.sync += self.completed.eq(0)
         with m.Elif(counters.written):
             m.d.sync += self.completed.eq(self.completed + 1)

@@ -92,7 +92,7 @@ class EnginePort(wiring.Signature):
     activation_writes : Out(stream of `activation_write_layout`)
     weight_writes : Out(stream of `weight_write_layout`)
     activation_reads : Out(stream of byte addresses, multiples of 8)
-        Reads core 0's copy.
+        Reads any core's copy.
     activation_data : In(stream of 64 bits)
         One word for each read, in order, some cycles later. Always taken: the DMA asks only for what it has room for,
         at most 16 words.

@@ -21,6 +21,7 @@ from pumice.spec.descriptor import (
 
 from ..layouts import word_layout
 from .buses import RamReads, RegisterBus
+from .log_copier import LOG_ENTRIES
 from .register_block import RegisterBlock
 
 COMMAND_LAYOUT, LAYER_WORDS, TRANSFER_WORDS = word_layout(COMMAND), word_layout(LAYER), word_layout(TRANSFER)
@@ -52,12 +53,14 @@ def reached(counter: Value, n: Value) -> Value:
 class CommandWalker(wiring.Component):
     """Walks the commands of a list from an address to END, to ``end`` or to the first malformed one.
 
-    NEXT_PAGE leads to the next multiple of PAGE_BYTES. END waits in the last walk only.
+    NEXT_PAGE leads to the next multiple of PAGE_BYTES. END waits in the last walk only, for the log as well.
 
     A command takes 5 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
     the engine's queue or that of QUEUED_TRANSFERS transfers here, thanks to which layers go on while transfers wait for
     the DMA. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
     be up to 32,767 layers or transfers ahead of what has completed.
+
+    A walk can be armed: it begins at every doorbell of a run and ends the command, and the soft core need not be there.
 
     Transfers of the input and output buffers are moved by the registers ``input_offset`` and ``output_offset``, and by
     ``input_bytes`` and ``output_bytes`` where they belong to a neighbouring sample (SKIP_FIRST, SKIP_LAST).
@@ -71,7 +74,23 @@ class CommandWalker(wiring.Component):
     layers : Out(stream of LAYER's words), transfers : Out(stream of TRANSFER's words)
         In the order of the list.
     layers_completed, transfers_completed : In(16)
-        Of those handed over since ``clear``, modulo 2**16.
+        Of those handed over since ``clear`` or ``begun``, modulo 2**16.
+    doorbell : In(1)
+        A run of one sample begins; pulse.
+    serving : In(1)
+        The command of the last doorbell goes on.
+    begun : Out(1)
+        Pulse: the armed walk begins. Everything else that counts does so from zero, and is idle.
+    clears : Out(1)
+        Pulse: all counts are void, by ``clear`` or ``begun``.
+    finish : Out(1)
+        Pulse: the armed walk has ended as it should.
+    n_copied : In(16)
+        Log entries that need not be kept any more, since ``clear`` or ``begun``, modulo 2**16.
+    log_idle : In(1)
+        All entries of layers completed have been copied.
+    log_urgent : Out(1)
+        No layer is left to be handed over.
     """
 
     registers: wiring.PureInterface
@@ -80,6 +99,14 @@ class CommandWalker(wiring.Component):
     transfers: stream.Interface
     layers_completed: Signal
     transfers_completed: Signal
+    doorbell: Signal
+    serving: Signal
+    begun: Signal
+    clears: Signal
+    finish: Signal
+    n_copied: Signal
+    log_idle: Signal
+    log_urgent: Signal
 
     def __init__(self):
         super().__init__(
@@ -90,6 +117,14 @@ class CommandWalker(wiring.Component):
                 "transfers": Out(stream.Signature(TRANSFER_WORDS)),
                 "layers_completed": In(16),
                 "transfers_completed": In(16),
+                "doorbell": In(1),
+                "serving": In(1),
+                "begun": Out(1),
+                "clears": Out(1),
+                "finish": Out(1),
+                "n_copied": In(16),
+                "log_idle": In(1),
+                "log_urgent": Out(1),
             }
         )
 
@@ -97,7 +132,7 @@ class CommandWalker(wiring.Component):
         m = Module()
         m.submodules.block = block = RegisterBlock("walker")
         queue = SyncFIFOBuffered(width=RAM_BITS * N_PAYLOAD[OP_TRANSFER], depth=QUEUED_TRANSFERS)
-        m.submodules.queue = ResetInserter(block.clear_clear)(queue)
+        m.submodules.queue = ResetInserter(self.clears)(queue)
         wiring.connect(m, wiring.flipped(self.registers), block.bus)
 
         state = Signal(State)
@@ -111,11 +146,15 @@ class CommandWalker(wiring.Component):
         ended, malformed = Signal(), Signal()
         n_layers, n_transfers = Signal(16), Signal(16)  # handed over since clear
         layers_base, transfers_base = Signal(16), Signal(16)  # from which this walk's commands count
+        armed, armed_at = Signal(), Signal.like(at)
+        begun = Signal()  # this walk, by a doorbell
+        finishes = Signal()  # its end is the command's
         m.d.comb += [
             head.eq(self.ram.read_data),
             block.status_busy.eq(state != State.IDLE),
             block.status_ended.eq(ended),
             block.status_malformed.eq(malformed),
+            block.status_begun.eq(begun),
             block.at_address.eq(at << 3),
         ]
 
@@ -130,7 +169,7 @@ class CommandWalker(wiring.Component):
         is_last = (block.skip_walks & SKIP_LAST) != 0  # no walk behind this one
         layers_due, transfers_due = Signal(16, reset_less=True), Signal(16, reset_less=True)
         may_go = reached(self.transfers_completed, transfers_due) & Mux(
-            is_layer, reached(block.layer_limit_n, n_layers + 1), reached(self.layers_completed, layers_due)
+            is_layer, reached(self.n_copied + LOG_ENTRIES, n_layers + 1), reached(self.layers_completed, layers_due)
         )
 
         # What a transfer is moved by.
@@ -205,7 +244,8 @@ class CommandWalker(wiring.Component):
                     m.d.sync += offset.eq(sample_offset + sample_bytes)
                 with m.Else():
                     m.d.sync += offset.eq(sample_offset)
-                with m.If(command.op == OP_END), m.If(may_go | ~is_last):
+                with m.If(command.op == OP_END), m.If((may_go & self.log_idle) | ~is_last):
+                    m.d.comb += self.finish.eq(finishes)
                     m.d.sync += [ended.eq(1), state.eq(State.IDLE)]
                 with m.Elif(may_go):
                     m.d.sync += state.eq(State.OFFER)
@@ -217,6 +257,29 @@ class CommandWalker(wiring.Component):
                         m.d.sync += n_layers.eq(n_layers + 1)
                     with m.Else():
                         m.d.sync += n_transfers.eq(n_transfers + 1)
-        with m.If(block.clear_clear):
+        m.d.comb += [
+            self.log_urgent.eq((n_layers == block.log_layers_n) | ((state == State.WAIT) & (command.op == OP_END))),
+            self.begun.eq(self.doorbell & armed & ~finishes),
+            self.clears.eq(block.clear_clear | self.begun),
+        ]
+        with m.If(~self.serving | self.finish | block.begin_address_strobe):
+            m.d.sync += finishes.eq(0)
+        given_up = finishes & ~self.serving  # by the watchdog: what is under way must not be cleared
+        with m.If(self.clears):
             m.d.sync += [state.eq(State.IDLE), n_layers.eq(0), n_transfers.eq(0)]
+        with m.If(block.arm_address_strobe):
+            m.d.sync += [armed.eq(1), begun.eq(0), armed_at.eq(block.arm_address[3:])]
+        with m.If(block.clear_clear | block.begin_address_strobe | given_up):
+            m.d.sync += [armed.eq(0), begun.eq(0)]
+        with m.If(self.begun):
+            m.d.sync += [
+                begun.eq(1),
+                finishes.eq(1),
+                layers_base.eq(0),
+                transfers_base.eq(0),
+                at.eq(armed_at),
+                ended.eq(0),
+                malformed.eq(0),
+                state.eq(State.ASK),
+            ]
         return m

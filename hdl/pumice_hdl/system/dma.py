@@ -1,7 +1,7 @@
 """Moves data between the host's memory buffers and the chip: AXI4 master, bounds check, one transfer queued ahead."""
 
 from amaranth import Array, C, Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -18,6 +18,14 @@ BURST_BEATS = 16  # the longest burst of Zynq-7000's memory ports, which are AXI
 READ_BUFFER_BEATS = 4  # cuts the path from the engine's ready to rready; bridges the change of transfers
 SOURCE_WORDS = 16  # words asked of the chip ahead: the most that `EnginePort` allows
 SIZE_8_BYTES, BURST_INCR, CACHE_NORMAL = 3, 1, 0b0011
+
+
+class Source(enum.Enum, shape=2):
+    """Where a transfer comes from."""
+
+    LIST = 0
+    FIRMWARE = 1
+    LOG = 2
 
 
 class BurstIssuer(wiring.Component):
@@ -93,11 +101,11 @@ class BurstIssuer(wiring.Component):
 class Dma(wiring.Component):
     """Runs TRANSFER descriptors, in order, between memory and activations, weights or soft-core RAM.
 
-    A transfer of the stream, or the firmware's own by ``submit``, which goes first, enters a queue of one, from where
-    its runs go one by one, each checked (3 cycles) while the one before it moves. Between two runs that are read the
-    addresses of the second are issued while the first one's data still arrives, and the destination pauses for one
-    cycle. A transfer that follows or is a write starts after everything before it has completed; the runs of one write
-    follow each other without waiting for answers.
+    A transfer of ``transfers``, or one of the log where there is none, or the firmware's own by ``submit``, which goes
+    first, enters a queue of one, from where its runs go one by one, each checked (3 cycles) while the one before it
+    moves. Between two runs that are read the addresses of the second are issued while the first one's data still
+    arrives, and the destination pauses for one cycle. A transfer that follows or is a write starts after everything
+    before it has completed; the runs of one write follow each other without waiting for answers.
 
     Reads take a word a cycle, as the memory delivers and the destination accepts; any number of bursts may be
     outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles; data may precede its
@@ -122,6 +130,10 @@ class Dma(wiring.Component):
         Block ``dma``.
     transfers : In(stream of TRANSFER's words)
         In order; those that are counted by ``completed``.
+    log : In(stream of TRANSFER's words)
+        In order, those that are counted by ``log_completed``; they give precedence to the others.
+    clear : In(1)
+        As the register ``clear``.
     buffers : In(BUFFERS_LAYOUT)
         Stable while busy.
     memory : Out(Axi4())
@@ -134,8 +146,8 @@ class Dma(wiring.Component):
         A transfer runs or waits.
     completed : Out(32)
         Transfers of the stream completed since clear.
-    own_completed : Out(32)
-        The firmware's own completed since clear.
+    own_completed, log_completed : Out(32)
+        The firmware's own completed since clear, and those of the log.
     read_bytes, write_bytes : Out(32)
         Bytes of the data beats moved since clear, up to a fault.
     """
@@ -143,6 +155,8 @@ class Dma(wiring.Component):
     memory: wiring.PureInterface
     engine: wiring.PureInterface
     ram: wiring.PureInterface
+    transfers: stream.Interface
+    log: stream.Interface
 
     def __init__(self, config: EngineConfig):
         self.config = config
@@ -150,6 +164,8 @@ class Dma(wiring.Component):
             {
                 "registers": In(RegisterBus()),
                 "transfers": In(stream.Signature(word_layout(TRANSFER))),
+                "log": In(stream.Signature(word_layout(TRANSFER))),
+                "clear": In(1),
                 "buffers": In(BUFFERS_LAYOUT),
                 "memory": Out(Axi4()),
                 "engine": Out(EnginePort(config)),
@@ -157,6 +173,7 @@ class Dma(wiring.Component):
                 "busy": Out(1),
                 "completed": Out(32),
                 "own_completed": Out(32),
+                "log_completed": Out(32),
                 "read_bytes": Out(32),
                 "write_bytes": Out(32),
             }
@@ -179,7 +196,7 @@ class Dma(wiring.Component):
         front_address = Signal(MEMORY_WORD_BITS, reset_less=True)
         front_words = Signal(word_bits, reset_less=True)  # of its run
         own_waits = Signal()  # the firmware's, in its registers
-        front_own, own = Signal(), Signal()  # the firmware's: queued, running
+        front_source, source = Signal(Source), Signal(Source)  # of the queued one, of the running one
         front_dropped = Signal()
         continues = Signal()  # a run of the queued transfer has been taken
         issued = Signal()
@@ -229,11 +246,18 @@ class Dma(wiring.Component):
         with m.FSM(name="queue") as queue:
             m.d.comb += queue_full.eq(~queue.ongoing("EMPTY"))
             with m.State("EMPTY"), m.If(fault == 0):
-                m.d.comb += self.transfers.ready.eq(~own_waits)
-                with m.If(own_waits | self.transfers.valid):
+                m.d.comb += [
+                    self.transfers.ready.eq(~own_waits),
+                    self.log.ready.eq(~own_waits & ~self.transfers.valid),
+                ]
+                with m.If(own_waits):
+                    m.d.sync += [front.eq(block.descriptor), front_source.eq(Source.FIRMWARE)]
+                with m.Elif(self.transfers.valid):
+                    m.d.sync += [front.eq(self.transfers.payload), front_source.eq(Source.LIST)]
+                with m.Else():
+                    m.d.sync += [front.eq(self.log.payload), front_source.eq(Source.LOG)]
+                with m.If(own_waits | self.transfers.valid | self.log.valid):
                     m.d.sync += [
-                        front.eq(Mux(own_waits, block.descriptor, self.transfers.payload)),
-                        front_own.eq(own_waits),
                         own_waits.eq(0),
                         front_dropped.eq(0),
                         issued.eq(0),
@@ -296,7 +320,7 @@ class Dma(wiring.Component):
                 busy.eq(1),
                 moving.eq(1),
                 dropped.eq(front_dropped),
-                own.eq(front_own),
+                source.eq(front_source),
                 running.write.eq(front.write),
                 running.space.eq(front.space),
                 running.core.eq(front.core),
@@ -409,7 +433,7 @@ class Dma(wiring.Component):
             ]
         m.d.comb += issuer.bursts.ready.eq(Mux(burst.write, axi.awready, axi.arready))
 
-        clear = block.clear_clear
+        clear = block.clear_clear | self.clear
         m.d.comb += [
             bus_fault.eq(~dropped & ((received & failed) | (answered & axi.bresp[1]))),
             block.status_waits.eq(own_waits),
@@ -432,9 +456,11 @@ class Dma(wiring.Component):
                 dropped.eq(1),
             ]
         counts = ~dropped & ~bus_fault
+        completed = {
+            Source.LIST: self.completed, Source.FIRMWARE: self.own_completed, Source.LOG: self.log_completed
+        }  # fmt: skip
         for counter, step in (
-            (self.completed, done & ~dropped & running.ends_transfer & ~own),
-            (self.own_completed, done & ~dropped & running.ends_transfer & own),
+            *((counter, done & ~dropped & running.ends_transfer & (source == n)) for n, counter in completed.items()),
             (self.read_bytes, (received & counts) << 3),
             (self.write_bytes, (sent & counts) << 3),
         ):

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec import registers
 from pumice.spec.config import EngineConfig
-from pumice.spec.descriptor import BUFFER_IMAGE, BUFFER_LOG, BUFFERS
+from pumice.spec.descriptor import BUFFER_IMAGE, BUFFERS
 
 from .buses import BUFFERS_LAYOUT, Axi4Lite, RegisterBus
 from .register_block import RegisterBlock
@@ -86,10 +86,10 @@ class Axi4LiteFront(wiring.Component):
 class HostRegisters(wiring.Component):
     """Register blocks ``host`` and ``mailbox``, and the life of a command between them.
 
-    States: ``boot`` until ``mailbox.ready``; ``idle``; ``busy`` from an accepted doorbell to ``mailbox.finish`` (whose
-    code decides between ``idle`` and ``fault``) or to the watchdog's fault; ``fault``. A doorbell in another state than
-    idle or fault, one of COMMAND_NONE, and a finish or ready out of turn are ignored. ``cycles`` counts from
-    the cycle that took the doorbell to the one that ended the command.
+    States: ``boot`` until ``mailbox.ready``; ``idle``; ``busy`` from an accepted doorbell to ``finish`` or
+    ``mailbox.finish`` (whose code decides between ``idle`` and ``fault``) or to the watchdog's fault; ``fault``. A
+    doorbell in another state than idle or fault, one of COMMAND_NONE, and a finish or ready out of turn are ignored.
+    ``cycles`` counts from the cycle that took the doorbell to the one that ended the command.
 
     The watchdog ends a command when neither ``layers`` nor ``transfers`` has changed for ``watchdog.cycles`` cycles
     since the doorbell or their last change.
@@ -111,6 +111,12 @@ class HostRegisters(wiring.Component):
         Level: pending and enabled.
     state : Out(2)
         ``status.state``.
+    run : Out(1)
+        Pulse: doorbell of a run of one sample.
+    serving : Out(1)
+        A command goes on.
+    finish : In(1)
+        Pulse: it has succeeded.
     hold : Out(1)
         ``reset.hold``: everything that serves a command stays in reset; the state is ``boot``.
     """
@@ -131,6 +137,9 @@ class HostRegisters(wiring.Component):
                 "buffers": Out(BUFFERS_LAYOUT),
                 "interrupt": Out(1),
                 "state": Out(2),
+                "run": Out(1),
+                "serving": Out(1),
+                "finish": In(1),
                 "hold": Out(1),
             }
         )
@@ -162,7 +171,6 @@ class HostRegisters(wiring.Component):
             host.config_id.eq(self.config.config_id),
             mailbox.config_id.eq(self.config.config_id),
             mailbox.image_bytes_n.eq(self.buffers[BUFFER_IMAGE].bytes),
-            mailbox.log_bytes_n.eq(self.buffers[BUFFER_LOG].bytes),
             self.state.eq(host.status_state),
             self.hold.eq(host.reset_hold),
             self.interrupt.eq(host.interrupt_pending & host.interrupt_enable_enable),
@@ -177,6 +185,10 @@ class HostRegisters(wiring.Component):
                 & host.doorbell_command_strobe
                 & (host.doorbell_command != registers.COMMAND_NONE)
             ),
+        ]
+        m.d.comb += [
+            self.run.eq(doorbell & (host.doorbell_command == registers.COMMAND_RUN) & (host.doorbell_more == 0)),
+            self.serving.eq(busy),
         ]
         counters = (
             (self.layers, host.progress_layers),
@@ -234,7 +246,9 @@ class HostRegisters(wiring.Component):
             ]
         with m.If(busy):
             m.d.sync += [host.cycles_n.eq(host.cycles_n + 1), quiet.eq(Mux(progress == last_progress, quiet + 1, 1))]
-            with m.If(mailbox.finish_fault_strobe):
+            with m.If(self.finish):
+                m.d.sync += end(registers.FAULT_CODES["none"], 0)
+            with m.Elif(mailbox.finish_fault_strobe):
                 m.d.sync += end(mailbox.finish_fault, mailbox.detail_value)
             with m.Elif(expired):
                 m.d.sync += end(registers.FAULT_CODES["watchdog"], 0)

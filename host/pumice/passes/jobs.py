@@ -118,6 +118,9 @@ def _job(part: LayerPass, band: int, bands: Bands | None, plan: Plan, *, loads: 
         start = bands.target.start(band)
         write_offset = start - address
         regions.append((start, start + bands.target.set_bytes))
+    elif isinstance(part.layer, StripedLayer) and not output.gap_bytes:
+        made = [row.out_address for core in part.cores for row in core]
+        regions.append((min(made), max(made) + 1))
     else:
         regions.append((address, address + output.n_bytes))
     n_planes = len(output.channels) * output.n_phases

@@ -185,6 +185,10 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
             if name in plan.addresses:
                 order.transfer(_whole(name, 1, plan), skip)
 
+    # What the last job leaves alone need not wait for it.
+    early, late = _split_output(jobs, plan)
+    last_skip = 0 if arrival is None else SKIP_BUT_LAST
+
     read_in(0 if arrival is None else SKIP_BUT_FIRST)
     pending: list[Copy] = []  # stores of the job submitted last
     loaded = -1  # the last job whose loads are in the list
@@ -232,8 +236,27 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
             load(jobs[i + 1])
             loaded = i + 1
     flush()
-    read_out(0 if arrival is None else SKIP_BUT_LAST)
+    for copy in early + late:
+        order.transfer(copy, last_skip)
     return commands.end()
+
+
+def _split_output(jobs: list[Job], plan: Plan) -> tuple[list[Copy], list[Copy]]:
+    """Transfers of the outputs that lie on chip: those of bytes that the last job does not touch, and the others."""
+    early, late = [], []
+    for name in plan.network_outputs:
+        if name not in plan.addresses:
+            continue
+        whole = _whole(name, 1, plan)
+        start, end = whole.region
+        first, last = jobs[-1].regions[-1]
+        if jobs[-1].layer_pass.layer.operation.output != name or first <= start:
+            (late if _overlap(whole.region, (first, last)) else early).append(whole)
+            continue
+        for copies, a, b in ((early, start, first), (late, first, end)):
+            place = {"local": a, "offset": whole.fields["offset"] + a - start, "n_bytes": b - a}
+            copies.append(Copy(tensor=name, region=(a, b), fields=whole.fields | place))
+    return early, late
 
 
 def _first_job(jobs: list[Job], plan: Plan) -> int | None:

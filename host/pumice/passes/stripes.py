@@ -111,15 +111,26 @@ def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collectio
                 f"layer {name} cannot be striped: it must make one position from at most "
                 f"{config.stripe_depth * config.n_lanes} neighbouring bytes; leave its format to the compiler"
             )
-    left = len(free)
-    for is_choice, _, i, striped, n_bytes, saved in sorted(gains, key=lambda gain: gain[:3]):
+    gains.sort(key=lambda gain: gain[:3])
+    left, total_saved = len(free), 0
+    for is_choice, _, i, striped, n_bytes, saved in gains:
         if n_bytes <= left:
             chosen[i] = striped
             left -= n_bytes
+            total_saved += saved
         elif not is_choice:
             chosen[i], left = _streamed(striped, left, config), 0
-        elif left > 0 and (shared := _share([*chosen[:i], striped, *chosen[i + 1 :]], n_bytes - left, saved, config)):
-            chosen, left = shared, 0
+    if left == 0 or any(isinstance(layer, StripedLayer) and layer.streamed for layer in chosen):
+        return chosen
+    # More layers, two of which share a place.
+    more, n_bytes, saved = list(layers), 0, 0
+    for _, _, i, striped, n_layer_bytes, layer_saved in gains:
+        more[i] = striped
+        n_bytes, saved = n_bytes + n_layer_bytes, saved + layer_saved
+        if n_bytes > len(free) and (shared := _share(more, n_bytes - len(free), config)):
+            result, cost = shared
+            if saved - cost > total_saved:
+                chosen, total_saved = result, saved - cost
     return chosen
 
 
@@ -140,24 +151,24 @@ def _streamed(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> Stripe
     )
 
 
-def _share(layers: list[EncodedLayer], n_bytes: int, worth: int, config: EngineConfig) -> list[EncodedLayer] | None:
+def _share(layers: list[EncodedLayer], n_bytes: int, config: EngineConfig) -> tuple[list[EncodedLayer], int] | None:
     """Layers with the last rows of two striped ones streamed to one place, which saves ``n_bytes`` or more a core.
 
     The rows of the first of the two come while a run's first layers run, those of the other when the first one has run.
-    None if no two layers are large enough, or if the waiting and the passes cost more than ``worth`` cycles.
+    The second value is what the waiting and the passes cost, in cycles. None: no two layers are large enough.
     """
     ends = list(itertools.accumulate(_n_cycles(layer, config) for layer in layers))
     tails = {}
     for i, layer in enumerate(layers):
         if isinstance(layer, StripedLayer) and (tail := _cut_tail(layer, n_bytes, config)):
             tails[i] = tail
-    best, result = worth, None
+    best = None
     for i, j in itertools.combinations(tails, 2):
         waits = ((ends[i], tails[i][1]), (ends[j] - ends[i], tails[j][1]))
-        cost = sum(max(0, config.n_cores * transfer_cycles(1, n) - time) for time, n in waits) + 2 * STRIPED_CYCLES
-        if cost < best:
-            best, result = cost, [tails[k][0] if k in (i, j) else layer for k, layer in enumerate(layers)]
-    return result
+        cost = sum(max(0, transfer_cycles(config.n_cores, n) - time) for time, n in waits) + 2 * STRIPED_CYCLES
+        if best is None or cost < best[1]:
+            best = [tails[k][0] if k in (i, j) else layer for k, layer in enumerate(layers)], cost
+    return best
 
 
 def _cut_tail(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> tuple[StripedLayer, int] | None:

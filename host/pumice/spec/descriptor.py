@@ -167,7 +167,7 @@ ROW = Packed(
 )
 
 
-# Commands: what the firmware walks. A command is COMMAND followed by a payload of n_words - 2 words:
+# Commands: what the walker walks. A command is COMMAND followed by a payload of n_words - 2 words:
 # nothing (END, NEXT_PAGE), LAYER's words (OP_LAYER) or TRANSFER's words (OP_TRANSFER). Lists of any length are read in
 # pages of PAGE_BYTES from their start; no command lies in two of them: NEXT_PAGE says that the rest of the page is unused.
 OP_END, OP_LAYER, OP_TRANSFER, OP_NEXT_PAGE = 0, 1, 2, 3

@@ -189,7 +189,6 @@ REGISTERS = (
     Register("mailbox", "ready", 0x0C, "ready", 0, 1, "w1p", "The firmware has started: state boot becomes idle."),
     Register("mailbox", "config", 0x10, "id", 0, 32, "ro", "`EngineConfig.config_id`."),
     Register("mailbox", "image_bytes", 0x14, "n", 0, 32, "ro", "The host's image_bytes register."),
-    Register("mailbox", "log_bytes", 0x18, "n", 0, 32, "ro", "The host's log_bytes register."),
     Register(
         "dma",
         "submit",
@@ -262,23 +261,35 @@ REGISTERS = (
     Register("walker", "status", 0x0C, "busy", 0, 1, "ro", "Walks."),
     Register("walker", "status", 0x0C, "ended", 1, 1, "ro", "Stopped at an END."),
     Register("walker", "status", 0x0C, "malformed", 2, 1, "ro", "Stopped at a malformed command."),
+    Register("walker", "status", 0x0C, "begun", 3, 1, "ro", "A walk of ``arm`` has begun."),
     Register("walker", "at", 0x10, "address", 0, 32, "ro", "RAM address of the command."),
     Register("walker", "end", 0x14, "address", 0, 32, "rw", "RAM address where commands end, a multiple of 8."),
     Register(
         "walker",
-        "layer_limit",
+        "log_layers",
         0x18,
         "n",
         0,
         16,
         "rw",
-        "Layers that may be handed over since clear, modulo 2**16; at most 32,767 ahead.",
+        "Layers since clear, modulo 2**16; once so many are handed over, log entries leave as they come.",
     ),
     Register("walker", "skip", 0x1C, "walks", 0, 4, "rw", "SKIP_ bits of the walk."),
     Register("walker", "input_offset", 0x20, "n", 0, 32, "rw", "Of the sample's part of the input buffer."),
     Register("walker", "output_offset", 0x24, "n", 0, 32, "rw", "Of the sample's part of the output buffer."),
     Register("walker", "input_bytes", 0x28, "n", 0, 32, "rw", "Of a sample."),
     Register("walker", "output_bytes", 0x2C, "n", 0, 32, "rw", "Of a sample."),
+    Register(
+        "walker",
+        "arm",
+        0x30,
+        "address",
+        0,
+        32,
+        "wo",
+        "Doorbells of runs of one sample begin walks at this RAM address, a multiple of 8, with all counts zeroed; their "
+        "END finishes the command. Undone by begin and clear. Engine and DMA must be idle.",
+    ),
 )
 
 DESCRIPTOR_OFFSET = 0x40  # dma: TRANSFER's words, as rw registers from here

@@ -111,7 +111,7 @@ class Bench:
                 channel.set_pause_generator(self._stalls(next(self.rngs)))
         self.beats, self.bursts = [], {"ar": [], "aw": []}
         self.expected = dict(completed=0, read_bytes=0, write_bytes=0)
-        self.n_own = 0  # submitted as the firmware's since clear
+        self.n_own = self.n_log = 0  # submitted as the firmware's and the log's since clear
 
     def _stalls(self, rng):
         while True:
@@ -122,7 +122,8 @@ class Bench:
         dut = self.dut
         for name in ("activation_writes", "weight_writes", "activation_reads"):
             getattr(dut, f"engine__{name}__ready").value = 0
-        dut.engine__activation_data__valid.value = dut.transfers__valid.value = 0
+        dut.engine__activation_data__valid.value = dut.clear.value = 0
+        dut.transfers__valid.value = dut.log__valid.value = 0
         dut.buffers.value = pack(
             BUFFERS_LAYOUT,
             [{"base": BASE + s, "bytes": n} for s, n in zip(BUFFER_STARTS, BUFFER_BYTES, strict=True)],
@@ -218,19 +219,22 @@ class Bench:
                 self.beats.append(cycle)
 
     async def submit(self, **transfer):
-        """Queue a transfer when there is room, by the stream or as the firmware's own; after a fault by neither."""
+        """Queue a transfer when there is room, by a stream or as the firmware's own; after a fault by none."""
         words = TRANSFER.pack(**(ONE_RUN | transfer))
-        if self.rng.random() < 0.5:
+        source = self.rng.choice(["transfers", "log", "own"])
+        if source != "own":
+            valid, payload, ready = (getattr(self.dut, f"{source}__{s}") for s in ("valid", "payload", "ready"))
             await self.registers.read("status")  # its value stays on the bus
-            self.dut.transfers__payload.value = sum(word << 32 * i for i, word in enumerate(words))
-            self.dut.transfers__valid.value = 1
-            done = False
-            while not done:
+            payload.value = sum(word << 32 * i for i, word in enumerate(words))
+            valid.value = 1
+            done = has_failed = False
+            while not done and not has_failed:
                 await ReadOnly()
                 has_failed = int(self.dut.registers__read_data.value) >> find("dma", "status", "fault").lsb
-                done = self.dut.transfers__ready.value or has_failed
+                done = ready.value
                 await FallingEdge(self.dut.clk)
-            self.dut.transfers__valid.value = 0
+            valid.value = 0
+            self.n_log += source == "log"
         else:
             while await self.registers.read("status", "waits"):
                 pass
@@ -304,18 +308,25 @@ class Bench:
         assert np.array_equal(self.memory.bytes, golden[0])
         for space, values in golden[1].items():
             assert np.array_equal(self.chip[space], values), space
-        n_own = await self.registers.read("own_completed")
-        assert await self.registers.read("completed") == self.expected["completed"] - n_own
+        n_own, n_log = await self.registers.read("own_completed"), int(self.dut.log_completed.value)
+        n_others = n_own + n_log
+        assert await self.registers.read("completed") == self.expected["completed"] - n_others
         for name, value in self.expected.items():
-            assert int(getattr(self.dut, name).value) == value - n_own * (name == "completed"), name
-        assert n_own == self.n_own if fault == "none" else n_own <= self.n_own
+            assert int(getattr(self.dut, name).value) == value - n_others * (name == "completed"), name
+        for n, n_submitted in ((n_own, self.n_own), (n_log, self.n_log)):
+            assert n == n_submitted if fault == "none" else n <= n_submitted
         assert await self.registers.read("status", "fault") == FAULT_CODES[fault]
 
     async def clear(self):
-        """Clear the device's counters and fault."""
-        await self.registers.write("clear")
+        """Clear the device's counters and fault, by the register or the port."""
+        if self.rng.random() < 0.5:
+            await self.registers.write("clear")
+        else:
+            self.dut.clear.value = 1
+            await FallingEdge(self.dut.clk)
+            self.dut.clear.value = 0
         self.expected = dict.fromkeys(self.expected, 0)
-        self.n_own = 0
+        self.n_own = self.n_log = 0
 
 
 @test()
@@ -569,3 +580,41 @@ async def runs_follow_each_other_quickly(dut, write):
     dut._log.info(f"write={write}: {len(bench.beats)} words in {cycles} cycles")
     assert len(bench.beats) >= 15 * 57
     assert cycles * 75 <= len(bench.beats) * 100
+
+
+@test()
+async def the_log_gives_precedence(dut):
+    """Of transfers that are offered together those of the list go first."""
+    bench = await Bench(dut).start()
+    golden = bench.golden()
+    first, second, log = (
+        dict(write=0, space=SPACE_CPU_RAM, buffer=0, core=0, local=0, offset=at, n_bytes=64) for at in (0, 64, 128)
+    )
+
+    def offer(name, transfer):
+        words = TRANSFER.pack(**(ONE_RUN | transfer))
+        getattr(dut, f"{name}__payload").value = sum(word << 32 * i for i, word in enumerate(words))
+        getattr(dut, f"{name}__valid").value = 1
+
+    offer("transfers", first)
+    offer("log", log)
+    order = []
+    while len(order) < 3:
+        await ReadOnly()
+        ports = {
+            name: (getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")) for name in ("transfers", "log")
+        }
+        taken = [name for name, (valid, ready) in ports.items() if valid.value and ready.value]
+        assert len(taken) < 2
+        order += taken
+        await FallingEdge(dut.clk)
+        if order == ["transfers"]:
+            offer("transfers", second)
+        elif taken:
+            dut.transfers__valid.value = 0
+    dut.log__valid.value = 0
+    assert order == ["transfers", "transfers", "log"]
+    for transfer in (first, second, log):
+        bench.apply(golden, **transfer)
+    bench.n_log = 1
+    await bench.check(golden)

@@ -9,7 +9,7 @@ from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge, Timer
 from cocotbext.axi import AxiResp
 from pumice.spec import registers
 from pumice.spec.config import CONFIGS
-from pumice.spec.descriptor import BUFFER_IMAGE, BUFFER_LOG, BUFFERS
+from pumice.spec.descriptor import BUFFER_IMAGE, BUFFERS
 from pumice_hdl.system.buses import BUFFERS_LAYOUT
 
 from .host import Host
@@ -66,7 +66,6 @@ async def registers_keep_what_is_written(dut, p_stall):
         assert buffer.base == values[f"{name}_base_low"] | (values[f"{name}_base_high"] & 0xFF) << 32
         assert buffer.bytes == values[f"{name}_bytes"]
     assert await mailbox.read("image_bytes") == values[f"{BUFFERS[BUFFER_IMAGE]}_bytes"]
-    assert await mailbox.read("log_bytes") == values[f"{BUFFERS[BUFFER_LOG]}_bytes"]
 
 
 @test()
@@ -157,6 +156,41 @@ async def commands_run_and_report(dut):
     assert int(dut.interrupt.value) == 1
     await host.write("interrupt_clear", 1)
     assert (int(dut.interrupt.value), await host.read("interrupt")) == (0, 0)
+
+
+@test()
+async def runs_of_one_sample_need_no_soft_core(dut):
+    """Each is announced once, when it is accepted; ``finish`` ends the command."""
+    host, _ = await start(dut)
+    pulses = []
+
+    async def watch():
+        while True:
+            await FallingEdge(dut.clk)
+            pulses.extend([int(dut.serving.value)] if dut.run.value else [])
+
+    cocotb.start_soon(watch())
+    await host.write("interrupt_enable", 1)
+    load, run = registers.COMMAND_LOAD, registers.COMMAND_RUN
+    for command, more, n in ((load, 0, 0), (run, 0, 1), (run, 5, 0)):
+        pulses.clear()
+        for _ in range(2):  # busy the second time
+            await host.write("doorbell", command | more << 8)
+            await ClockCycles(dut.clk, 3)
+            assert int(dut.serving.value) == 1
+        assert pulses == [0] * n
+        await FallingEdge(dut.clk)
+        dut.finish.value = 1
+        await FallingEdge(dut.clk)
+        dut.finish.value = 0
+        assert (int(dut.interrupt.value), int(dut.serving.value)) == (1, 0)
+        assert await host.read("status") == registers.STATE_IDLE
+        assert await host.read("fault") == 0
+    dut.finish.value = 1  # not busy: ignored
+    await FallingEdge(dut.clk)
+    dut.finish.value = 0
+    await host.write("interrupt_clear", 1)
+    assert int(dut.interrupt.value) == 0
 
 
 async def state_lasts(dut, n: int, timeout: int = 1000) -> bool:

@@ -11,7 +11,6 @@ from pumice.spec.config import TINY
 from pumice.spec.descriptor import (
     BUFFER_IMAGE,
     BUFFER_INPUT,
-    BUFFER_LOG,
     COMMAND,
     LAYER,
     LOG_ENTRY_BYTES,
@@ -50,10 +49,9 @@ class Bench(Board):
         self.cycle = 0
         self.cycles: list[int] = []  # of each event
         self.layer_end: int | None = None
-        self.layers_hang = False
+        self.layers_hang = self.rings = False
         self.log_words: deque[int] = deque()
         self.moved = 0  # bytes of the running transfer
-        self.arriving: int | None = None  # buffer that takes what is on ram__read_data in this cycle
         self.noise: dict[int, int] | None = None  # words written by noise; None: no noise
         self.n_noise_reads = 0
         self.expected: int | None = None  # what noise must read in this cycle
@@ -72,15 +70,14 @@ class Bench(Board):
                 getattr(self.dut, f"{name}__read_data").value = value
             expected, self.expected = self.expected, None
             transfer = self.drive_ram()
+            self.dut.serving.value = int(self.command != 0 and not self.rings)
+            self.dut.doorbell.value, self.rings = int(self.rings), False
             self.dut.log__valid.value = int(bool(self.log_words))
             self.dut.log__payload.value = self.log_words[0] if self.log_words else 0
             await ReadOnly()
             if expected is not None:
                 assert int(self.dut.ram__read_data.value) == expected
                 self.n_noise_reads += 1
-            if self.arriving is not None:
-                self.buffers[self.arriving] += int(self.dut.ram__read_data.value).to_bytes(8, "little")
-            self.arriving = transfer["buffer"] if transfer and self.dut.ram__read.value else None
             if transfer:
                 self.moved += 8
                 if self.moved > transfer["n_bytes"] + 8:  # the last word has arrived
@@ -101,6 +98,10 @@ class Bench(Board):
                     payload = int(getattr(self.dut, f"{stream}__payload").value)
                     n_words = (LAYER if name == "engine" else TRANSFER).n_words
                     self.submit(name, [payload >> 32 * i & 0xFFFFFFFF for i in range(n_words)])
+            if self.dut.begun.value:
+                self.completed, self.fault_code = {"dma": 0, "own": 0, "engine": 0}, 0
+            if self.dut.finish.value:
+                self.finish(0)
             self.cycles += [self.cycle] * (len(self.events) - len(self.cycles))
             await RisingEdge(self.dut.clk)
             self.cycle += 1
@@ -159,9 +160,10 @@ class Bench(Board):
         if (name, offset) == ("mailbox", find("mailbox", "detail").offset):
             self.details.append(value)
 
-    async def serve(self, command: int) -> tuple[int, int]:
+    async def serve(self, command: int, more: int = 0) -> tuple[int, int]:
         """Send a command; fault and detail of its end."""
-        self.ring(command)
+        self.ring(command, more)
+        self.rings = command == COMMAND_RUN and more == 0
         self.cycles.clear()
         while self.finished is None:
             await RisingEdge(self.dut.clk)
@@ -219,19 +221,16 @@ def payloads(words: list[int], op: int) -> list[list[int]]:
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
 @cocotb.parametrize(layer_cycles=[400, 1], p_stall=[0.0, 0.5])
-async def loads_runs_and_logs(dut, layer_cycles, p_stall):
+async def loads_and_runs(dut, layer_cycles, p_stall):
     bench = await boot(dut, layer_cycles=layer_cycles, p_stall=p_stall)
     load, run = three_layers(bench.rng)
     assert await bench.load(load, run, 3) == (0, 0)
     assert len(bench.submits("own")) == 3
     assert bench.submits("dma") == payloads(load, OP_TRANSFER)
-    for bench.log_bytes in (0, 4096, 4096):
-        bench.buffers[BUFFER_LOG] = b""
-        assert await bench.serve(COMMAND_RUN) == (0, 0)
-        assert bench.submits("engine") == payloads(run, OP_LAYER)
-        assert bench.submits("dma") == payloads(run, OP_TRANSFER)
-        log = b"".join(log_word(n, i).to_bytes(8, "little") for n in range(3) for i in range(4))
-        assert bench.buffers[BUFFER_LOG] == (log if bench.log_bytes else b"")
+    for more in (0, 0, 2, 0):  # a single sample begins without the firmware
+        assert await bench.serve(COMMAND_RUN, more) == (0, 0)
+        assert bench.submits("engine") == payloads(run, OP_LAYER) * (more + 1)
+        assert bench.submits("dma") == payloads(run, OP_TRANSFER) * (more + 1)
 
 
 @cocotb.test(timeout_time=1000, timeout_unit="us")
@@ -239,14 +238,11 @@ async def shares_the_ram(dut):
     """The firmware works, and every access of the other ports is right, while all of them contend for the RAM."""
     bench = await boot(dut, layer_cycles=100)
     load, run = three_layers(bench.rng)
-    bench.noise, bench.log_bytes = {}, 4096
+    bench.noise = {}
     for _ in range(5):
-        bench.buffers[BUFFER_LOG] = b""
         assert await bench.load(load, run, 3) == (0, 0)
-        assert await bench.serve(COMMAND_RUN) == (0, 0)
-        assert bench.submits("engine") == payloads(run, OP_LAYER)
-        log = b"".join(log_word(n, i).to_bytes(8, "little") for n in range(3) for i in range(4))
-        assert bench.buffers[BUFFER_LOG] == log
+        assert await bench.serve(COMMAND_RUN, 1) == (0, 0)
+        assert bench.submits("engine") == payloads(run, OP_LAYER) * 2
     assert bench.n_noise_reads > 1000
 
 
@@ -257,9 +253,8 @@ async def prepares_a_layer_quickly(dut, layer_cycles):
     bench = await boot(dut, layer_cycles=layer_cycles, p_stall=0)
     layers = [command(OP_LAYER, random_layer(bench.rng, i), 0, 0) for i in range(8)]
     assert await bench.load(end(), [*itertools.chain(*layers), *end(8)], 8) == (0, 0)
-    for _ in range(2):  # the first run fills the instruction cache
-        rang = bench.cycle
-        assert await bench.serve(COMMAND_RUN) == (0, 0)
+    rang = bench.cycle
+    assert await bench.serve(COMMAND_RUN) == (0, 0)
     submits = bench.when("engine submit")
     assert len(submits) == len(layers)
     if layer_cycles > 1:
@@ -271,6 +266,8 @@ async def prepares_a_layer_quickly(dut, layer_cycles):
         layer_cycles, gaps, submits[0] - rang, bench.cycle - bench.when("engine completed")[-1],
     )  # fmt: skip
     assert max(gaps) <= (2 if layer_cycles > 1 else 13)
+    assert submits[0] - rang <= 16
+    assert bench.cycle - bench.when("engine completed")[-1] <= 8
 
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
@@ -300,7 +297,7 @@ async def gives_up_a_hung_layer(dut):
 
 @cocotb.test(timeout_time=600, timeout_unit="us")
 async def reports_a_trap_and_lives_on(dut):
-    """The firmware's stack is overwritten with ones during a run: it returns to nowhere."""
+    """The firmware's stack is overwritten with ones while it serves a run: it returns to nowhere."""
     bench = await boot(dut, layer_cycles=4000)
     load, run = three_layers(bench.rng)
     assert await bench.load(load, run, 3) == (0, 0)
@@ -313,7 +310,7 @@ async def reports_a_trap_and_lives_on(dut):
         "write": 0,
         "n_runs": 1,
     }
-    serving = cocotb.start_soon(bench.serve(COMMAND_RUN))
+    serving = cocotb.start_soon(bench.serve(COMMAND_RUN, 1))
     while len(bench.submits("engine")) < 3:
         await RisingEdge(dut.clk)
     bench.queue["dma"].append(
@@ -347,6 +344,7 @@ async def reset_restarts_the_firmware(dut):
 async def accesses_bytes_and_unknown_registers(dut):
     """Runs soft_core_accesses.S, which reports what it reads; last test, because the firmware is gone after it."""
     bench = Bench(dut)
+    bench.command = COMMAND_LOAD  # there must be one to be ended
     program = bytes.fromhex(os.environ["PUMICE_PROGRAM"])
     await reset(dut)
     dut.rst.value = 1
