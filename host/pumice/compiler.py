@@ -19,7 +19,8 @@ from .passes.plan import Plan
 from .passes.relayout import insert_relayouts
 from .passes.schedule import schedule
 from .passes.stripes import STRIPES, stripe
-from .passes.tile import estimate, tile
+from .passes.tile import tile
+from .passes.timeline import Timeline, predict_run
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
 from .pipeline import Pipeline
 from .planes import Planes
@@ -79,9 +80,9 @@ def compile_graph(
     follow in the buffers; ``softmax``: ``beta`` and its result's ``scale`` and
     ``zero_point``, or null; ``layers`` in order (see `_describe_layer`); ``dropped_channels``: how many channels of
     each tensor are not computed; ``activation_bytes`` used; ``weight_words``: resident words of a core;
-    ``weight_bytes``: of all segments; ``streamed_bytes``: of these, what each run reads again; ``predicted_cycles``;
-    ``debug``: for each tensor of a debug image its ``offset`` in the output buffer, ``planes``, and the ``channels``
-    that are computed.
+    ``weight_bytes``: of all segments; ``streamed_bytes``: of these, what each run reads again; ``predicted_cycles``:
+    of a run, doorbell to interrupt; ``debug``: for each tensor of a debug image its ``offset`` in the output buffer,
+    ``planes``, and the ``channels`` that are computed.
     """
     requests = _parse_formats(graph, formats)
     softmax = next((layer for layer in graph.layers if isinstance(layer, Softmax)), None)
@@ -108,8 +109,11 @@ def compile_graph(
     overlapped = None if bands else place_overlapped(operations, planes, inputs, outputs, config.activation_bytes)
     plan, (layers, passes, n_resident_words) = _encode_overlapped(operations, plan, overlapped, requests)
     jobs = make_jobs(passes, plan)
-    data = schedule(passes, jobs, n_resident_words, plan, debug=debug)
-    descriptions = [_describe_layer(layer, [p for p in passes if p.layer is layer], jobs, plan) for layer in layers]
+    data, run_list = schedule(passes, jobs, n_resident_words, plan, debug=debug)
+    timeline = predict_run(run_list, jobs, plan)
+    descriptions = [
+        _describe_layer(layer, [p for p in passes if p.layer is layer], jobs, timeline, plan) for layer in layers
+    ]
     metadata = {
         "model": graph.name,
         "config": config.name,
@@ -125,7 +129,7 @@ def compile_graph(
         "weight_words": n_resident_words,
         "weight_bytes": sum(description["weight_bytes"] for description in descriptions),
         "streamed_bytes": sum(p.streamed_bytes for p in passes),
-        "predicted_cycles": sum(description["predicted_cycles"] for description in descriptions),
+        "predicted_cycles": timeline.total,
         "debug": {
             o.output: {
                 "offset": plan.homes[o.output][1],
@@ -256,22 +260,20 @@ def _describe_tensor(tensor: Tensor, planes: Planes, shape: tuple[int, ...]) -> 
     }
 
 
-def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job], plan: Plan) -> dict:
+def _describe_layer(
+    layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job], timeline: Timeline, plan: Plan
+) -> dict:
     """What reports say of a layer.
 
     ``tags``: its entries in the log, one a pass and band. ``n_bands``: 1 for a layer that runs as a whole. ``density``:
     non-zero weights over positions of the rows and channels that are left. ``streamed_bytes``: what each run reads
     again, of it ``streamed_slot_bytes`` slots of a striped layer. ``steps``, ``nonzero_macs``, ``dense_macs`` (as the
-    model states the layer) and ``predicted_cycles`` are those of one inference; the cycles of a layer in bands are with
-    the transfers of maps that it waits for.
+    model states the layer) and ``predicted_cycles`` (as log entries count them) are those of one inference.
     """
     operation, output = layer.operation, plan.planes[layer.operation.output]
     height, width, _ = output.shape
     tags = [tag for tag, job in enumerate(jobs) if job.layer_pass.layer is layer]
     bands = plan.bands.get(operation.output)
-    n_cycles = sum(jobs[tag].predicted_cycles(plan, is_first=tag == 0) for tag in tags)
-    if bands:
-        n_cycles = max(n_cycles, estimate(operation, plan.planes, bands, plan.config))
     n_nonzeros = int(operation.n_terms.sum())
     n_macs = n_nonzeros * height * width
     if operation.lane_sum:
@@ -297,5 +299,5 @@ def _describe_layer(layer: EncodedLayer, parts: list[LayerPass], jobs: list[Job]
         "streamed": any(part.streamed_bytes for part in parts),
         "streamed_bytes": sum(part.streamed_bytes for part in parts),
         "streamed_slot_bytes": sum(len(slots) for part in parts if part.slots_streamed for slots in part.slots),
-        "predicted_cycles": n_cycles,
+        "predicted_cycles": sum(timeline.layers[tag] for tag in tags),
     }

@@ -99,8 +99,10 @@ class _Segments:
         return HEADER_BYTES + len(self.data) - len(data)
 
 
-def schedule(passes: list[LayerPass], jobs: list[Job], n_resident_words: int, plan: Plan, *, debug: bool) -> bytes:
-    """The image: header, segments, load list, run list.
+def schedule(
+    passes: list[LayerPass], jobs: list[Job], n_resident_words: int, plan: Plan, *, debug: bool
+) -> tuple[bytes, bytes]:
+    """The image: header, segments, load list, run list; and once more the run list.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def schedule(passes: list[LayerPass], jobs: list[Job], n_resident_words: int, pl
         output_bytes=_end_of(BUFFER_OUTPUT, plan),
         scratch_bytes=_end_of(BUFFER_SCRATCH, plan),
     )
-    return np.array(header, "<u4").tobytes() + body
+    return np.array(header, "<u4").tobytes() + body, run
 
 
 def _end_of(buffer: int, plan: Plan) -> int:

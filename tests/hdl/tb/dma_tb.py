@@ -596,6 +596,7 @@ async def the_log_gives_precedence(dut):
         getattr(dut, f"{name}__payload").value = sum(word << 32 * i for i, word in enumerate(words))
         getattr(dut, f"{name}__valid").value = 1
 
+    await FallingEdge(dut.clk)
     offer("transfers", first)
     offer("log", log)
     order = []
