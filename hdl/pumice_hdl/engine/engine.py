@@ -1,6 +1,6 @@
 """The engine: cores, the write bus they share, and the control of layers."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -9,7 +9,7 @@ from pumice.spec.descriptor import LAYER
 from ..core.core import Core
 from ..core.row_issue import Activity
 from ..layouts import word_layout
-from ..system.buses import LOG_WRITE_LAYOUT, EnginePort, RegisterBus
+from ..system.buses import BURST_BEATS, LOG_WRITE_LAYOUT, EnginePort, RegisterBus
 from ..system.register_block import RegisterBlock
 from .counters import LayerCounters
 from .sequencer import LayerSequencer
@@ -92,15 +92,14 @@ class Engine(wiring.Component):
             all_drained &= core.drained
 
         wiring.connect(m, wiring.flipped(self.memories.activation_writes), write_bus.activation_writes)
-        # The DMA's reads are dealt to the cores, whose copies are the same: each holds its core's own for a cycle.
+        # The DMA's reads are dealt to the cores, whose copies are the same, a burst at a time: the first read of one
+        # costs its core some cycles, each of the others one.
         reads = self.memories.activation_reads
-        turn = Signal(range(config.n_cores))
-        with m.Switch(turn):
-            for i, core in enumerate(cores):
+        first_bit, n_bits = (BURST_BEATS * 8).bit_length() - 1, config.n_cores.bit_length() - 1
+        with m.Switch(reads.payload[first_bit : first_bit + n_bits]):
+            for i, core in enumerate(cores[: 1 << n_bits]):
                 with m.Case(i):
                     m.d.comb += [core.peek.valid.eq(reads.valid), reads.ready.eq(core.peek.ready)]
-        with m.If(reads.valid & reads.ready):
-            m.d.sync += turn.eq(Mux(turn == config.n_cores - 1, 0, turn + 1))
         peeked, peeked_valid = 0, 0
         for core in cores:
             m.d.comb += core.peek.payload.eq(reads.payload)

@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.descriptor import BUFFERS
 
+BURST_BEATS = 16  # of 8 bytes; the longest burst of Zynq-7000's memory ports, which are AXI3
+
 
 class RegisterBus(wiring.Signature):
     """Access to one block's 32-bit registers, seen from the initiator.

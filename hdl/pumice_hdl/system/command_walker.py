@@ -14,6 +14,7 @@ from pumice.spec.descriptor import (
     OP_NEXT_PAGE,
     OP_TRANSFER,
     PAGE_BYTES,
+    QUEUED_TRANSFERS,
     SKIP_FIRST,
     SKIP_LAST,
     TRANSFER,
@@ -30,7 +31,6 @@ RAM_BITS = 8 * RAM_BYTES
 # 64-bit words of the payloads; COMMAND takes one.
 N_PAYLOAD = {OP_END: 0, OP_NEXT_PAGE: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSFER: TRANSFER.n_words // 2}
 MAX_PAYLOAD = max(N_PAYLOAD.values())
-QUEUED_TRANSFERS = 8
 
 
 class State(enum.Enum, shape=3):

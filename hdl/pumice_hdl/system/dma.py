@@ -9,12 +9,11 @@ from pumice.spec.descriptor import BUFFERS, SPACE_ACTIVATIONS, SPACE_BANKS, SPAC
 from pumice.spec.registers import FAULT_CODES
 
 from ..layouts import word_layout
-from .buses import BUFFERS_LAYOUT, Axi4, EnginePort, RamPort, RegisterBus
+from .buses import BUFFERS_LAYOUT, BURST_BEATS, Axi4, EnginePort, RamPort, RegisterBus
 from .register_block import RegisterBlock
 
 WORD_BYTES = 8
 MEMORY_WORD_BITS = 37  # of 40-bit byte addresses
-BURST_BEATS = 16  # the longest burst of Zynq-7000's memory ports, which are AXI3
 READ_BUFFER_BEATS = 4  # cuts the path from the engine's ready to rready; bridges the change of transfers
 SOURCE_WORDS = 16  # words asked of the chip ahead: the most that `EnginePort` allows
 SIZE_8_BYTES, BURST_INCR, CACHE_NORMAL = 3, 1, 0b0011

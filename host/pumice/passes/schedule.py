@@ -22,6 +22,7 @@ from ..spec.descriptor import (
     OP_NEXT_PAGE,
     OP_TRANSFER,
     PAGE_BYTES,
+    QUEUED_TRANSFERS,
     SKIP_BUT_FIRST,
     SKIP_BUT_LAST,
     SKIP_FIRST,
@@ -208,7 +209,7 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
 
     segment_offsets: dict[int, list[int]] = {}
     visits = _visits(jobs)
-    slot_arrivals = _slot_arrivals(jobs)
+    slot_arrivals = _slot_arrivals(jobs, plan)
     for i, job in enumerate(jobs):
         for visit in slot_arrivals.get(i, ()):
             layer_pass = jobs[visit].layer_pass
@@ -355,14 +356,19 @@ class _Visits:
     arrivals: dict[int, list[int]]
 
 
-def _slot_arrivals(jobs: list[Job]) -> dict[int, list[int]]:
-    """For each job, the jobs whose streamed slots' transfers stand in front of it, placed as in `_visits`."""
+def _slot_arrivals(jobs: list[Job], plan: Plan) -> dict[int, list[int]]:
+    """For each job, the jobs whose streamed slots' transfers stand in front of it, placed as in `_visits`.
+
+    The first ones follow the inputs at once where the walker has room for them, so that they do not hold up its layers.
+    """
     arrivals: dict[int, list[int]] = {}
     last_used: dict[int, int] = {}
+    room = plan.config.n_cores + len(plan.network_inputs) <= QUEUED_TRANSFERS
     for i, job in enumerate(jobs):
         if job.layer_pass.slots_streamed:
             place = job.layer_pass.slot_address
-            arrivals.setdefault(min(i, last_used.get(place, -1) + 2), []).append(i)
+            first = 0 if room and not last_used else 1
+            arrivals.setdefault(min(i, last_used[place] + 2 if place in last_used else first), []).append(i)
             last_used[place] = i
     return arrivals
 

@@ -11,6 +11,7 @@ from ..spec.descriptor import (
     OP_LAYER,
     OP_TRANSFER,
     PAGE_BYTES,
+    QUEUED_TRANSFERS,
     SKIP_FIRST,
     SKIP_LAST,
     TRANSFER,
@@ -23,7 +24,6 @@ BEGIN_CYCLES = 2
 """From the doorbell to the first command."""
 COMMAND_CYCLES = 4
 """Of a command before it waits, besides one for each 64-bit word of its payload."""
-QUEUED_TRANSFERS = 8
 ACCEPT_CYCLES = 4
 """From a transfer in front of the DMA to its first address."""
 SOURCE_CYCLES = 12
@@ -91,6 +91,10 @@ def predict_run(run_list: bytes, jobs: list[Job], plan: Plan, *, logs: bool = Tr
             start, end = dma.move(now, fields["n_runs"], fields["n_bytes"], write=bool(fields["write"]))
             taken.append(start)
             done.append(max(done[-1], end))
+            if fields["write"] and start < ends[-1]:  # its reads hold the layer that runs
+                held = fields["n_runs"] * fields["n_bytes"] / 8 / plan.config.n_cores
+                ends[-1] += held
+                cycles[-1] += round(held)
         elif head["op"] == OP_TRANSFER:  # as if it had completed
             taken.append(taken[-1])
             done.append(done[-1])

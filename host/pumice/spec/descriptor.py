@@ -172,6 +172,7 @@ ROW = Packed(
 # pages of PAGE_BYTES from their start; no command lies in two of them: NEXT_PAGE says that the rest of the page is unused.
 OP_END, OP_LAYER, OP_TRANSFER, OP_NEXT_PAGE = 0, 1, 2, 3
 PAGE_BYTES = 2048
+QUEUED_TRANSFERS = 8  # that wait in the walker for the DMA, while commands behind them go on
 
 COMMAND = Packed(
     "command",
