@@ -19,7 +19,7 @@ from pathlib import Path
 import pumice.spec
 from pumice.spec.config import EngineConfig
 
-from .verilate import BOARD_SOURCE, TOP, VERILATOR_FLAGS, tool_versions, verilate
+from .verilate import BOARD_SOURCE, SIGNED_HEADER, TOP, VERILATOR_FLAGS, tool_versions, verilate
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = "board.so"
@@ -69,7 +69,8 @@ def build_library(
 ) -> Path:
     """Shared library of any design with the ports that the harness asks for; built when it is not there yet."""
     options = repr((VERILATOR_FLAGS, trace, tool_versions())).encode()
-    digest = _digest([verilog.encode(), options, harness.read_bytes(), *(s.read_bytes() for s in sources)])
+    files = (harness, SIGNED_HEADER, *sources)
+    digest = _digest([verilog.encode(), options, *(file.read_bytes() for file in files)])
     folder = cache_folder() / f"{name}-{digest}"
     if not (folder / LIBRARY).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -21,11 +21,12 @@ from .verilate import TOP
 KEEP = "proc -nomux -norom; memory_collect"
 """As Amaranth does it: hierarchy and names stay, for waveforms."""
 
-# A multiplexer with a decoded select would become a function of one wide vector of all choices (pmuxtree), and a vector
-# that is driven piece by piece would be put together again for every reader (splitnets).
+# A multiplexer with a decoded select would become a function of one wide vector of all choices (pmuxtree), a sum that
+# is cut off would be made in twice the width (wreduce), and a vector that is driven piece by piece would be put
+# together again for every reader (splitnets).
 FLATTEN = (
-    "proc -norom; memory_collect; flatten; opt -full -share_all; opt_clean -purge; pmuxtree; opt_expr; opt_clean; "
-    "splitnets -driver; opt_clean -purge"
+    "proc -norom; memory_collect; flatten; opt -full -share_all; wreduce; opt_clean -purge; pmuxtree; opt_expr; "
+    "opt_clean; splitnets -driver; opt_clean -purge"
 )
 
 _ZEROS = re.compile(r"  initial begin\n(?:    .*\[\d+\] = \d+'[hdb]0+;\n)+  end\n")

