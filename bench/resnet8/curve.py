@@ -77,7 +77,7 @@ def _dense(folder: Path, data: Augmented, calibration: np.ndarray) -> FloatGraph
     path = folder / "dense.pumf"
     if not path.exists():
         trainer = Trainer(network.build(DENSE.seed), DENSE, calibration, batch_norm=True)
-        run(trainer, data, folder / "dense.npz", *load_test(), small=SMALL_EPOCHS)
+        run(trainer, data, folder / "dense.npz", *load_test(), small=SMALL_EPOCHS[0])
         save_float_graph(trainer.result(), path)
     graph = load_model(path)
     assert isinstance(graph, FloatGraph)

@@ -64,6 +64,10 @@ def test_quantize_then_run(pumice, mlp, tmp_path):
     assert pumice("quantize", mlp, "--calibration", tmp_path / "x.npy", "-o", tmp_path / "mlp.pumq")[0] == 0
     run = ("run", tmp_path / "mlp.pumq", "--input", tmp_path / "x.npy", "--device", "reference", "--config", "TINY")
     assert pumice(*run, "--json", tmp_path / "out.json")[0] == 0
+    shared = pumice("quantize", mlp, "--calibration", tmp_path / "x.npy", "--codebook", 3, "-o", tmp_path / "c.pumq")
+    assert shared[0] == 0
+    weights = load(tmp_path / "c.pumq").graph.layers[0].weights
+    assert len(np.unique(weights[weights != 0])) == 2
     graph = load(tmp_path / "mlp.pumq").graph
     expected = golden.run(
         graph, golden.quantise(graph.tensors["input"], np.load(tmp_path / "x.npy")[:1, None, None])[0]

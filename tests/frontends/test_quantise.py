@@ -129,7 +129,26 @@ def test_bias_correction_removes_the_mean_error():
     assert errors[1] < 0.02
 
 
-@pytest.mark.parametrize("options", [{"method": "best"}, {"percentile": 40.0}, {"zero_below": 1.5}])
+@pytest.mark.parametrize("codebook", [2, 16])
+def test_weights_share_the_values_of_a_codebook(codebook):
+    """Few values in each layer, zeros where they were; with 16 about as good as without."""
+    graph, x = _network(1), _samples(64, seed=2)
+    plain, shared = (quantise(graph, _samples(N_CALIBRATION), codebook=n) for n in (None, codebook))
+    n_values = []
+    for layer, other in zip(plain.layers, shared.layers, strict=True):
+        if isinstance(layer, Conv) and isinstance(other, Conv):
+            n_values.append(len(np.unique(other.weights[other.weights != 0])))
+            np.testing.assert_array_equal(other.weights == 0, layer.weights == 0)
+    assert max(n_values) == codebook - 1
+    expected = floating.run_batch(graph, x)
+    found = golden.dequantise(shared.tensors[shared.output], golden.run_batch(shared, convert_input(x, shared)))
+    assert np.abs(found - expected).mean() < {2: 0.2, 16: 0.03}[codebook]
+    assert (found.argmax(-1) == expected.argmax(-1)).mean() > {2: 0.5, 16: 0.9}[codebook]
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "best"}, {"percentile": 40.0}, {"zero_below": 1.5}, {"codebook": 1}, {"codebook": 257}]
+)
 def test_refused_options(options):
     with pytest.raises(InputError):
         quantise(_network(1), _samples(1), **options)

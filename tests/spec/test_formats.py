@@ -1,5 +1,7 @@
 """Every weight format with every value coding: what is written is read back; steps, bits and bounds agree."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from pumice.spec.coding import CodingRequest, read_row, rebuild_row, write_row
@@ -161,3 +163,22 @@ def test_shared_weights():
     assert len(np.unique(shared[shared != 0])) <= 15
     np.testing.assert_array_equal(shared == 0, weights == 0)
     assert np.abs(shared.astype(int) - weights).mean() < 2
+
+
+@pytest.mark.parametrize("n_values", [1, 2, 3])
+def test_shared_weights_are_the_best_there_are(n_values):
+    """Against every choice of values, with rows of different importance."""
+    rng = np.random.default_rng(SEED)
+    weights, importance = rng.integers(-12, 13, (4, 6)).astype(np.int8), np.array([1.0, 4.0, 0.5, 2.0])
+
+    def error(shared: np.ndarray) -> float:
+        return float(importance @ np.square(shared.astype(int) - weights).sum(axis=1))
+
+    def moved(values: tuple[int, ...]) -> np.ndarray:
+        nearest = np.array(values)[np.abs(weights[..., None].astype(int) - np.array(values)).argmin(axis=-1)]
+        return np.where(weights == 0, 0, nearest)
+
+    found = share_weights(weights, n_values, importance)
+    choices = combinations([v for v in range(-12, 13) if v], n_values)
+    assert len(np.unique(found[found != 0])) <= n_values
+    assert error(found) == min(error(moved(values)) for values in choices)

@@ -72,6 +72,10 @@ def quantize(
     bias_correction: Annotated[
         bool, typer.Option(help="Take the mean rounding error of weights off the biases.")
     ] = True,
+    codebook: Annotated[
+        int | None,
+        typer.Option(help="Let the weights of a layer share this many values; with 16 the engine reads 4 bits each."),
+    ] = None,
 ) -> None:
     """Quantise a float network to int8."""
     graph = load_model(model)
@@ -79,8 +83,9 @@ def quantize(
         raise InputError(f"{model} is int8 already")
     samples = load_samples(calibration, graph)
     integer = quantise(
-        graph, samples, method=method, percentile=percentile, zero_below=zero_below, bias_correction=bias_correction
-    )
+        graph, samples, method=method, percentile=percentile, zero_below=zero_below, bias_correction=bias_correction,
+        codebook=codebook,
+    )  # fmt: skip
     save_graph(integer, output)
     weights = [layer.weights for layer in integer.layers if isinstance(layer, Conv)]
     n_weights, n_nonzeros = sum(map(np.size, weights)), sum(map(np.count_nonzero, weights))

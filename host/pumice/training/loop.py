@@ -111,16 +111,28 @@ class Trainer:
     calibration : ndarray of float32, (n, height, width, channels)
         Inputs from which scales are calibrated when the quantised phase begins.
     batch_norm : bool
-        Train with batch normalisation behind convolutions, for networks that start from random weights.
+        Train with batch normalisation behind convolutions.
+    trained : bool
+        ``graph`` is no random network: batch normalisation then changes nothing in it at first.
     """
 
-    def __init__(self, graph: FloatGraph, config: TrainingConfig, calibration: np.ndarray, *, batch_norm: bool = False):
+    def __init__(
+        self,
+        graph: FloatGraph,
+        config: TrainingConfig,
+        calibration: np.ndarray,
+        *,
+        batch_norm: bool = False,
+        trained: bool = False,
+    ):
         known = {layer.name for layer in graph.layers}
         if unknown := sorted(set(config.sparsity) - known):
             raise InputError(f"there is no layer {unknown[0]} in {graph.name}")
         self.graph, self.config, self.calibration, self.batch_norm = graph, config, calibration, batch_norm
         self.epoch = 0
         self.module = GraphModule(graph, batch_norm=batch_norm)
+        if trained and batch_norm:
+            self.module.start_norms(calibration)
         self._optimiser = self._new_optimiser()
         if config.epochs == 0:
             self._quantise()

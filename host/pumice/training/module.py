@@ -25,7 +25,8 @@ class GraphModule(nn.Module):
         Gives the layers and the first values of weights and biases.
     batch_norm : bool
         Normalise the results of convolutions over the batch while training; `to_graph` folds it into the weights.
-        Fully connected layers are left alone.
+        Fully connected layers are left alone. At first it changes nothing in what a trained network computes once
+        `start_norms` has seen samples.
     quantisations : dict of str to (float, int), optional
         Scale and zero point of every tensor: activations and weights are then rounded as int8 would round them, and
         gradients pass through the rounding (quantisation-aware training).
@@ -61,6 +62,19 @@ class GraphModule(nn.Module):
                 result = _clamped(result, layer)
             last = tensors[layer.output] = self._rounded(layer.output, result)
         return last.flatten(1)
+
+    @torch.no_grad()
+    def start_norms(self, x: np.ndarray) -> None:
+        """Let batch normalisation begin with the statistics of samples, and undo it: for networks that are trained.
+
+        ``x``: (n, height, width, channels).
+        """
+        convs = [self.conv(layer.name) for layer in self.graph.layers if isinstance(layer, FloatConv)]
+        for conv in convs:
+            conv.starting = True
+        self(torch.from_numpy(x).permute(0, 3, 1, 2))
+        for conv in convs:
+            conv.starting = False
 
     def _result(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
         if isinstance(layer, FloatConv):
@@ -106,6 +120,7 @@ class MaskedConv(nn.Module):
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.bias = None if batch_norm else nn.Parameter(torch.tensor(layer.bias, dtype=torch.float32))
         self.norm = nn.BatchNorm2d(len(weight), momentum=BATCH_NORM_MOMENTUM) if batch_norm else None
+        self.starting = False
         if self.norm is not None:
             with torch.no_grad():
                 self.norm.bias.copy_(torch.tensor(layer.bias))
@@ -122,7 +137,13 @@ class MaskedConv(nn.Module):
         if padding != (window.pad_bottom, window.pad_right):
             x, padding = F.pad(x, _sides(window)), (0, 0)
         y = F.conv2d(x, weight, self.bias, window.stride, padding, window.dilation, self.groups)
-        return y if self.norm is None else self.norm(y)
+        norm = self.norm
+        if norm is None:
+            return y
+        if self.starting:
+            _undone(norm, y)
+            return F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        return norm(y)
 
     def saliency(self) -> np.ndarray:
         """Squares of the weights, masked ones too, in the layout of `FloatConv`."""
@@ -145,6 +166,17 @@ class MaskedConv(nn.Module):
         factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).numpy().astype(np.float64)
         bias = norm.bias.numpy() - norm.running_mean.numpy() * factor
         return replace(layer, weights=weights * factor[:, None, None, None], bias=bias, weight_scales=None)
+
+
+def _undone(norm: nn.BatchNorm2d, y: Tensor) -> None:
+    """Give ``norm`` the statistics of ``y``, and a factor and an addend that undo them; its addend so far stays."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    variance, mean = torch.var_mean(y, (0, 2, 3), correction=0)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.add_(mean)
 
 
 def _key(name: str) -> str:

@@ -43,25 +43,47 @@ class Codebook(ValueCoding):
         return int(self.entries[bits.take(CODE_BITS)])
 
 
-def share_weights(weights: np.ndarray, n_values: int = N_ENTRIES - 1, n_rounds: int = 30) -> np.ndarray:
+def share_weights(
+    weights: np.ndarray, n_values: int = N_ENTRIES - 1, row_importance: np.ndarray | None = None
+) -> np.ndarray:
     """Weights (int8) with each non-zero one moved to the nearest of ``n_values`` values; zeros stay.
 
-    The values are the centres of a k-means clustering (Lloyd's rounds from the distribution's quantiles), never 0.
+    The values are the centres of the best k-means clustering, rounded, never 0: of all that exist those with the least
+    sum of squared errors, which in one dimension dynamic programming finds.
+
+    Parameters
+    ----------
+    weights : ndarray of int8, (rows, ...)
+    row_importance : ndarray, (rows,), optional
+        Factors of the squared errors of rows whose weights stand for real numbers of different scales.
     """
-    counts = count_values(weights[weights != 0])
+    factors = np.ones(len(weights)) if row_importance is None else row_importance
+    counts = np.zeros(N_VALUES)
+    for row, factor in zip(weights, factors, strict=True):
+        counts += factor * count_values(row[row != 0])
     values = np.flatnonzero(counts) - N_VALUES // 2
     if len(values) <= n_values:
         return weights.copy()
-    occurrences = counts[values + N_VALUES // 2]
-    shares = (np.cumsum(occurrences) - occurrences / 2) / occurrences.sum()
-    centres = np.interp((np.arange(n_values) + 0.5) / n_values, shares, values)
-    for _ in range(n_rounds):
-        nearest = np.abs(values[:, None] - centres).argmin(axis=1)
-        sizes = np.bincount(nearest, occurrences, n_values)
-        sums = np.bincount(nearest, occurrences * values, n_values)
-        centres = np.where(sizes > 0, sums / np.maximum(sizes, 1), centres)
-    rounded = np.rint(centres).astype(np.int8)
-    rounded[rounded == 0] = 1
-    moved = np.zeros(N_VALUES, np.int8)
-    moved[values + N_VALUES // 2] = rounded[np.abs(values[:, None] - centres).argmin(axis=1)]
+    centres, errors = _clusters(values.astype(np.float64), counts[values + N_VALUES // 2])
+    best = errors[0]  # of the first values, up to each of them, in one cluster
+    starts = []
+    for _ in range(n_values - 1):
+        joined = np.concatenate([[np.inf], best[:-1]])[:, None] + errors  # a last cluster from each value to each
+        starts.append(joined.argmin(axis=0))
+        best = joined.min(axis=0)
+    moved, end = np.zeros(N_VALUES, np.int8), len(values) - 1
+    for start in [*(firsts for firsts in reversed(starts)), np.zeros(len(values), np.int64)]:
+        first = int(start[end])
+        moved[values[first : end + 1] + N_VALUES // 2] = centres[first, end]
+        end = first - 1
     return moved[weights.astype(np.int64) + N_VALUES // 2]
+
+
+def _clusters(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre, and error, of the cluster from each value (first index) to each other; infinite where there is none."""
+    sums = [np.concatenate([[0.0], np.cumsum(weights * values**power)]) for power in range(3)]
+    total, first, second = (s[None, 1:] - s[:-1, None] for s in sums)
+    is_cluster = np.triu(np.ones(total.shape, bool))
+    centres = np.rint(np.divide(first, total, out=np.zeros(total.shape), where=is_cluster))
+    centres[centres == 0] = 1
+    return centres, np.where(is_cluster, second - 2 * centres * first + centres**2 * total, np.inf)
