@@ -30,12 +30,12 @@ from .data import SIZE, Augmented, load_test, load_training, to_real
 ROOT = Path(__file__).parents[2]
 N_CALIBRATION = 512
 SMALL_SIZE = 24
-SMALL_EPOCHS = range(7, 24), range(1, 15)  # of both runs on cut-outs, which take little more than half the time
+SMALL_EPOCHS = range(7, 24), range(1, 13)  # of both runs on cut-outs, which take little more than half the time
 FIRST_RUN = TrainingConfig(
     epochs=42, quantised_epochs=0, prune_from=3, prune_to=22, freeze_from=32, sparsity=FIRST, seed=1
 )
 SECOND_RUN = TrainingConfig(
-    epochs=40, quantised_epochs=2, prune_from=0, prune_to=0, freeze_from=26, sparsity=SECOND, learning_rate=0.1,
+    epochs=22, quantised_epochs=1, prune_from=0, prune_to=0, freeze_from=15, sparsity=SECOND, learning_rate=0.1,
     warmup=1.0, weight_decay=2e-4, seed=2,
 )  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_check_says_what_cannot_run_and_what_to_do(pumice, tmp_path):
     status, out, _ = pumice("check", tmp_path / "net.tflite")
     assert status == 1
     assert "mean AVERAGE_POOL_2D engine" in out
-    assert "gate MUL nowhere is not supported; fold it into" in out
+    assert "gate MUL nowhere is not supported; fold a constant into" in out
     assert "1 of 2 operators cannot run" in out
 
 

@@ -198,6 +198,7 @@ REFUSED = {
     "averages over padding": lambda net: net.node("AveragePool", _conv(net), kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     "ceil_mode": lambda net: net.node("MaxPool", _conv(net), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
     "differs from position": lambda net: net.node("Add", _conv(net), RNG.normal(size=(3, 8, 8))),
+    "two computed operands.*none of the engine's layers": lambda net: net.node("Mul", _conv(net), _conv(net)),
     "computed weights": lambda net: net.node("Conv", "x", "x"),
     "neither channels first nor last": lambda net: net.node("Transpose", _conv(net), perm=[0, 2, 1, 3]),
     "no quantisation for": lambda net: net.quantised(

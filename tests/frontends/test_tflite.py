@@ -220,7 +220,7 @@ def test_every_unsupported_layer_is_named():
         "layer gate: MUL",
         "layer mine: CUSTOM Detection",
         "layer larger: EXP",
-        "fold it into the weights",
+        "a product of two maps, such as a gate, is none of the engine's layers",
     ):
         assert expected in message
     assert "fine" not in message

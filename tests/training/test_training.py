@@ -68,6 +68,19 @@ def test_batch_normalisation_is_folded():
     assert np.allclose(floating.run_batch(trainer.result(), samples(8))[:, 0, 0], expected, atol=1e-5)
 
 
+def test_batch_normalisation_changes_nothing_at_first_in_a_trained_network():
+    graph = residual(softmax=False)
+    trainer = Trainer(graph, CONFIG, samples(64), batch_norm=True, trained=True)
+    expected = floating.run_batch(graph, samples(8, seed=3))[:, 0, 0]
+    assert np.allclose(_forward(trainer.module, samples(8, seed=3)), expected, atol=1e-4)
+    assert np.allclose(floating.run_batch(trainer.result(), samples(8, seed=3))[:, 0, 0], expected, atol=1e-4)
+    norm = trainer.module.conv("a").norm
+    assert norm is not None
+    with torch.no_grad():  # in training mode too: samples have the statistics that it began with
+        found = trainer.module.train()(torch.from_numpy(samples(64)).permute(0, 3, 1, 2)).numpy()
+    assert np.allclose(found, floating.run_batch(graph, samples(64))[:, 0, 0], atol=1e-2)
+
+
 def test_it_learns_with_the_zeros_that_were_asked_for():
     trainer, data, losses, zeros = _trainer(), Batches(), [], []
     while not trainer.done:

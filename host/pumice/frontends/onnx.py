@@ -71,7 +71,7 @@ class _Importer:
         if len(file.inputs) != 1 or not file.outputs:
             raise UnsupportedModelError(
                 f"the network has {len(file.inputs)} inputs and {len(file.outputs)} outputs, where 1 input and 1 or "
-                "more outputs are supported"
+                "more outputs are supported: join inputs to one, as channels, and slice them apart behind it"
             )
         self.file = file
         ((self.input, self.input_shape),) = file.inputs
@@ -464,6 +464,11 @@ class _Importer:
 
     def _affine(self, node: Node, data: int, rule: Callable[[np.ndarray], tuple[Any, Any]]) -> View:
         """With a constant of one value for each channel: ``rule`` gives factor and addend."""
+        if not any(isinstance(self.values[name], Constant) for name in node.inputs):
+            raise UnsupportedModelError(
+                f"has two computed operands, where {node.operator} with a constant is supported; to combine two maps so, "
+                "as a gate does, is none of the engine's layers: run the part from it on on the host"
+            )
         x = self._view(node, data)
         by_channel = self._by_channel(x, self._known(node, 1 - data, "second operand").values)
         with np.errstate(divide="ignore"):

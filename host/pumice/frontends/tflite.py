@@ -26,7 +26,8 @@ from .tflite_moves import move_rules, pad_amounts
 from .windows import NO_PADDING, make_window, same_padding
 
 HINTS = {
-    "MUL": "fold it into the weights of the layer before it",
+    "MUL": "fold a constant into the weights of the layer before it; a product of two maps, such as a gate, is none "
+    "of the engine's layers: run the part from it on on the host",
     "SUB": "fold a constant into the bias of the layer before it",
 }
 DEFAULT_HINT = "replace it in the network, or run the part from it on on the host"
@@ -100,7 +101,7 @@ class Importer:
             checks = self._checks(file.operators, {})
             problem = (
                 f"the network has {len(file.inputs)} inputs and {len(file.outputs)} outputs, where 1 input and 1 or "
-                "more outputs are supported"
+                "more outputs are supported: join inputs to one, as channels, and slice them apart behind it"
             )
             raise UnsupportedModelError("; ".join([problem, *_problems(checks)]), checks)
         self.input, self.outputs = file.inputs[0], tuple(dict.fromkeys(file.outputs))
