@@ -1,6 +1,6 @@
 """CIFAR-10 as the sheets in ``../shared/data/cifar10`` hold it, and the augmented batches of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ SIZE, CHANNELS = 32, 3
 MAX_SHIFT = 4
 
 
-def load_training(folder: Path = FOLDER) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, 32, 32, 3) and labels int64."""
+def load_training(folder: Path = FOLDER, n_sheets: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (n, 32, 32, 3) and labels int64, of the first sheets of 1000 or of all."""
     labels = np.load(folder / "train_labels.npy").astype(np.int64)
-    sheets = sorted((folder / "train").glob("batch_*.png"), key=lambda path: int(path.stem.split("_")[1]))
+    sheets = sorted((folder / "train").glob("batch_*.png"), key=lambda path: int(path.stem.split("_")[1]))[:n_sheets]
     images = np.concatenate([np.asarray(Image.open(sheet)) for sheet in sheets])
     return images.reshape(-1, SIZE, SIZE, CHANNELS), labels[: len(images)]
 
@@ -37,12 +37,17 @@ class Augmented:
     ----------
     size : int
         Height and width of what is cut out of the images; below 32 without any border.
+    convert : callable
+        Bytes to what the network takes.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch: int):
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, batch: int,
+        convert: Callable[[np.ndarray], np.ndarray] = to_real,
+    ):  # fmt: skip
         pad = ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT), (0, 0))
         self.padded, self.labels, self.batch = np.pad(images, pad, constant_values=128), labels, batch
-        self.size = SIZE
+        self.size, self.convert = SIZE, convert
 
     def __len__(self) -> int:
         return len(self.labels) // self.batch
@@ -58,4 +63,4 @@ class Augmented:
             for j, (index, (y, x), flip) in enumerate(zip(chosen, offsets, flips, strict=True)):
                 crop = self.padded[index, y : y + self.size, x : x + self.size]
                 images[j] = crop[:, ::-1] if flip else crop
-            yield to_real(images), self.labels[chosen]
+            yield self.convert(images), self.labels[chosen]

@@ -7,25 +7,22 @@ on from it when it is started again.
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from pumice import golden
-from pumice.compiler import compile_graph
 from pumice.floating import FloatGraph, run_batch
 from pumice.frontends.native import save_graph
-from pumice.graph import Graph
-from pumice.pruning.network import prunable
 from pumice.quantise import assemble_stated
-from pumice.spec.config import CONFIGS
 from pumice.training.loop import Trainer, TrainingConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import network
 from .budget import FIRST, SECOND
 from .data import SIZE, Augmented, load_test, load_training, to_real
+from .measure import measure
 
 ROOT = Path(__file__).parents[2]
 N_CALIBRATION = 512
@@ -57,28 +54,15 @@ Made by `python -m bench.resnet8.train`, which writes this page too.
 """
 
 
-def accuracy(graph: FloatGraph, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of the images whose largest output is their label, in floating point."""
-    return float(np.mean(run_batch(graph, to_real(images))[:, 0, 0].argmax(1) == labels))
-
-
-def measure(graph: Graph, config: str) -> dict:
-    """Accuracy on the test images (golden), predicted cycles, non-zero weights."""
-    images, labels = load_test()
-    outputs = golden.run_batch(graph, golden.quantise(graph.tensors[graph.input], to_real(images)))
-    weights = [layer.weights for layer in prunable(graph).values()]
-    return {
-        "accuracy": round(float(np.mean(outputs[:, 0, 0].argmax(1) == labels)), 4),
-        "test_images": len(labels),
-        "predicted_cycles": compile_graph(graph, CONFIGS[config]).metadata["predicted_cycles"],
-        "config_name": config,
-        "density": round(sum(map(np.count_nonzero, weights)) / sum(map(np.size, weights)), 4),
-    }
+def accuracy(graph: FloatGraph, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the samples whose largest output is their label, in floating point."""
+    return float(np.mean(run_batch(graph, samples)[:, 0, 0].argmax(1) == labels))
 
 
 def run(
-    trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray, labels: np.ndarray, small: range = range(0)
-) -> None:
+    trainer: Trainer, data: Augmented, checkpoint: Path, images: np.ndarray, labels: np.ndarray,
+    small: range = range(0), convert: Callable[[np.ndarray], np.ndarray] = to_real,
+) -> None:  # fmt: skip
     """Train to the end, from ``checkpoint`` where there is one.
 
     Accuracy on ``images`` is shown, never used. The epochs ``small`` are on cut-outs.
@@ -95,9 +79,10 @@ def run(
             data.size = SMALL_SIZE if trainer.epoch in small else SIZE
             loss = trainer.train_epoch(data, lambda _: progress.advance(task))
             trainer.save(checkpoint)
+            right = accuracy(trainer.result(), convert(images), labels)
             progress.console.print(
-                f"epoch {trainer.epoch}/{total}: loss {loss:.4f}, {accuracy(trainer.result(), images, labels):.1%} of "
-                f"{len(labels)} test images, {time.monotonic() - start:.0f} s"
+                f"epoch {trainer.epoch}/{total}: loss {loss:.4f}, {right:.1%} of {len(labels)} "
+                f"test images, {time.monotonic() - start:.0f} s"
             )
 
 

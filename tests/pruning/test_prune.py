@@ -120,12 +120,22 @@ def test_sensitive_sparsities_add_up_and_spare_the_layer_that_matters():
         assert len({round(share, 2) for share in shares.values()}) > 1
 
 
-def test_the_least_error_is_shared_out_over_convex_curves():
-    errors = {"cheap": {0.5: 1.0, 1.0: 10.0}, "dear": {0.5: 6.0, 1.0: 8.0}}
-    assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.25) == {"cheap": 0.5, "dear": 0.0}
-    # of "dear" the way to 0.5 costs more than the whole way in proportion: it is taken as 4
-    assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.5) == {"cheap": 0.5, "dear": 0.5}
-    assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.75) == {"cheap": 0.5, "dear": 1.0}
+def test_the_least_error_is_shared_out():
+    """Errors that grow as squares: what the next weight costs is the same everywhere."""
+    errors = {"cheap": {0.5: 0.25, 1.0: 1.0}, "dear": {0.5: 1.0, 1.0: 4.0}}
+    shares = by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.25)
+    assert shares == pytest.approx({"cheap": 0.4, "dear": 0.1}, abs=0.051)
+    assert sum(shares.values()) == pytest.approx(0.5)
+    shares = by_sensitivity({"cheap": 10, "dear": 30}, errors, 0.25)  # a zero in the large layer costs a third
+    assert shares == pytest.approx({"cheap": 0.31, "dear": 0.23}, abs=0.051)
+    assert 10 * shares["cheap"] + 30 * shares["dear"] == pytest.approx(10)
+
+
+def test_the_way_to_much_sparsity_may_be_cheaper_than_a_little():
+    """Of "dear" the way to 0.5 costs more than the whole way in proportion: it is taken as a straight line."""
+    errors = {"cheap": {0.5: 1.0, 1.0: 10.0}, "dear": {0.5: 6.0, 1.0: 6.1}}
+    assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 1.0) == pytest.approx({"cheap": 1.0, "dear": 1.0})
+    assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.75)["dear"] == pytest.approx(0.9, abs=0.11)
 
 
 def test_layer_adaptive_keeps_some_of_every_layer():

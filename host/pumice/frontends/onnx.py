@@ -466,8 +466,8 @@ class _Importer:
         """With a constant of one value for each channel: ``rule`` gives factor and addend."""
         if not any(isinstance(self.values[name], Constant) for name in node.inputs):
             raise UnsupportedModelError(
-                f"has two computed operands, where {node.operator} with a constant is supported; to combine two maps so, "
-                "as a gate does, is none of the engine's layers: run the part from it on on the host"
+                f"has two computed operands, where {node.operator} with a constant is supported; to combine two maps "
+                "so, as a gate does, is none of the engine's layers: run the part from it on on the host"
             )
         x = self._view(node, data)
         by_channel = self._by_channel(x, self._known(node, 1 - data, "second operand").values)

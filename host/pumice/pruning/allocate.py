@@ -1,11 +1,15 @@
 """Which layer bears how much of the zeros."""
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
 
 from ..errors import InputError
+
+STEP = 0.05  # of the sparsities that are considered
+LEAST_ERROR = 1e-12
 
 
 def layer_adaptive(weights: Mapping[str, np.ndarray], sparsity: float) -> dict[str, float]:
@@ -36,7 +40,7 @@ def by_sensitivity(
         Weights of each layer.
     errors : mapping of str to mapping of float to float
         For each layer, what the network's results differ by when only this layer is pruned to some sparsities, the
-        largest of them 1; in between errors are taken as linear.
+        largest of them 1; in between errors are taken as powers of the sparsity.
     sparsity : float
         Of all weights together.
     """
@@ -44,7 +48,7 @@ def by_sensitivity(
         raise InputError(f"sparsity must be 0..1, not {sparsity}")
     segments = []  # error per weight, layer, from which sparsity to which
     for name, size in sizes.items():
-        hull = _lower_hull([(0.0, 0.0), *sorted(errors[name].items())])
+        hull = _lower_hull([(0.0, 0.0), *_in_between(sorted(errors[name].items()))])
         for (low, error_low), (high, error_high) in pairwise(hull):
             slope = (error_high - error_low) / ((high - low) * size)
             segments.append((slope, low, name, high))
@@ -55,6 +59,18 @@ def by_sensitivity(
         shares[name] += n / sizes[name]
         to_drop -= n
     return shares
+
+
+def _in_between(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points at least as dense as `STEP`, errors being straight lines where both scales are logarithmic."""
+    x, y = points[0]
+    first = min(STEP, x / 2), y * (min(STEP, x / 2) / x) ** 2  # below the first, as the square
+    made = [first]
+    for (x0, y0), (x1, y1) in pairwise([first, *points]):
+        y0, y1 = max(y0, LEAST_ERROR), max(y1, LEAST_ERROR)
+        places = np.linspace(x0, x1, max(2, math.ceil((x1 - x0) / STEP) + 1))[1:]
+        made += [(float(x), float(y0 * (x / x0) ** (math.log(y1 / y0) / math.log(x1 / x0)))) for x in places]
+    return made
 
 
 def _lower_hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,6 +1,6 @@
 """Prunes a network that is trained already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +11,12 @@ from ..graph import Add, Graph, Softmax
 from .allocate import by_sensitivity, layer_adaptive
 from .network import Runner, Weights, prunable, with_weights
 from .patterns import Pattern
-from .reconstruct import fit, moments
+from .reconstruct import fit, fit_path, moments
 
 MAGNITUDE, SECOND_ORDER = "magnitude", "obs"
 METHODS = (SECOND_ORDER, MAGNITUDE)
-N_SENSITIVITY_SAMPLES = 32
-GRID = (0.3, 0.5, 0.7, 0.9, 1.0)  # sparsities at which a layer's sensitivity is measured
+N_SENSITIVITY_SAMPLES, N_PROBES = 128, 32  # to fit a layer to; to compute the network's results of
+GRID = (0.2, 0.4, 0.6, 0.8, 1.0)  # sparsities at which a layer's sensitivity is measured
 
 Progress = Callable[[str], None]
 
@@ -117,36 +117,54 @@ def sensitive_sparsities(
         return dict.fromkeys(layers, sparsity)
     if samples is None:
         return layer_adaptive({name: layer.weights for name, layer in layers.items()}, sparsity)
-    errors = _errors(graph, layers, pattern, samples[:N_SENSITIVITY_SAMPLES], method, progress)
-    return by_sensitivity({name: layer.weights.size for name, layer in layers.items()}, errors, sparsity)
+    return shares_of(graph, sensitivities(graph, pattern, samples=samples, method=method, progress=progress), sparsity)
 
 
-def _errors(graph, layers: dict[str, Weights], pattern: Pattern, samples, method: str, progress: Progress):
+def shares_of(
+    graph: Graph | FloatGraph, errors: Mapping[str, Mapping[float, float]], sparsity: float
+) -> dict[str, float]:
+    """As `sensitive_sparsities`, from what `sensitivities` gave, which serves every overall sparsity."""
+    return by_sensitivity({name: layer.weights.size for name, layer in prunable(graph).items()}, errors, sparsity)
+
+
+def sensitivities(
+    graph: Graph | FloatGraph,
+    pattern: Pattern,
+    *,
+    samples: np.ndarray,
+    method: str = SECOND_ORDER,
+    progress: Progress = lambda name: None,
+) -> dict[str, dict[float, float]]:
     """For each layer and sparsity, the mean squared change of the network's results over their variance."""
+    layers, samples = prunable(graph), samples[:N_SENSITIVITY_SAMPLES]
     last = [layer for layer in graph.layers if not isinstance(layer, Softmax)][-1].output
     graph = replace(graph, output=last)
-    runner = Runner(graph, samples)
+    runner, probes = Runner(graph, samples), Runner(graph, samples[:N_PROBES])
     found: dict[str, dict[float, np.ndarray]] = {}
     for i, layer in enumerate(graph.layers):
         if layer.name in layers:
             weights = layers[layer.name]
             found[layer.name] = {}
-            x = runner.inputs(layer)
-            statistics = moments(x, x, weights.window, weights.groups)
-            for share in GRID:
-                if method == MAGNITUDE:
-                    new = weights.weights * pattern.mask(np.square(weights.weights), share), weights.bias
-                else:
-                    new = fit(weights.weights, weights.bias, statistics, weights.groups, pattern, share, n_rounds=1)
-                rest = runner.fork()
+            for share, new in zip(GRID, _path(weights, runner.inputs(layer), pattern, method), strict=True):
+                rest = probes.fork()
                 for following in with_weights(graph, {layer.name: new}).layers[i:]:
                     rest.step(following)
                 found[layer.name][share] = rest.real(last)
             progress(layer.name)
         runner.step(layer)
-    expected = runner.real(last)
+        probes.step(layer)
+    expected = probes.real(last)
     scale = max(float(expected.var()), 1e-12)
     return {
         name: {share: float(np.square(result - expected).mean()) / scale for share, result in results.items()}
         for name, results in found.items()
     }
+
+
+def _path(layer: Weights, x: np.ndarray, pattern: Pattern, method: str) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Weights and bias of a layer that alone is pruned, at the sparsities of `GRID`."""
+    if method == MAGNITUDE:
+        saliency = np.square(layer.weights)
+        return ((layer.weights * pattern.mask(saliency, share), layer.bias) for share in GRID)
+    statistics = moments(x, x, layer.window, layer.groups)
+    return fit_path(layer.weights, layer.bias, statistics, layer.groups, pattern, GRID)

@@ -6,7 +6,8 @@ weights that stay are moved to make up for it. Where earlier layers are pruned a
 results of the original network from the inputs that it now gets. No labels, no training.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from .patterns import BLOCK, CHANNEL, Pattern
 DAMPING = 0.01  # of the mean variance of the inputs: holds weights near the original where samples say little
 N_ROUNDS = 8
 POSITIONS_CHUNK = 1 << 16
+MAX_POSITIONS = 1 << 17  # of all samples: beyond that moments hardly change, and cost most of the time
 
 
 @dataclass(kw_only=True)
@@ -57,11 +59,13 @@ def moments(x: np.ndarray, y: np.ndarray, window: Window, groups: int, owed: np.
     """Statistics of the inputs ``x`` (original) and ``y`` (pruned), float (n, height, width, channels) each.
 
     ``owed``: what the layer's results shall have on top of the original ones, (n, height, width, channels).
+    Of very many positions only some are taken, evenly.
     """
     n_positions = 0
     sums: list = [0.0] * 6
+    step = (len(x) * math.prod(window.output_size(*x.shape[1:3])) // MAX_POSITIONS) | 1  # odd: meets all columns
     for i, chunk in _chunks(x, window):
-        rows_x, rows_y = _rows(x[i : i + chunk], window, groups), _rows(y[i : i + chunk], window, groups)
+        rows_x, rows_y = (_rows(values[i : i + chunk], window, groups)[:, ::step] for values in (x, y))
         n_positions += rows_x.shape[1]
         sums[0] += rows_x.sum(axis=1)
         sums[1] += rows_y.sum(axis=1)
@@ -69,7 +73,7 @@ def moments(x: np.ndarray, y: np.ndarray, window: Window, groups: int, owed: np.
         sums[3] += rows_y.transpose(0, 2, 1) @ rows_y
         if owed is not None:
             part = owed[i : i + chunk].astype(np.float64)
-            rows_owed = part.reshape(-1, groups, part.shape[3] // groups).transpose(1, 2, 0)
+            rows_owed = part.reshape(-1, groups, part.shape[3] // groups)[::step].transpose(1, 2, 0)
             sums[4] += rows_owed @ rows_y
             sums[5] += rows_owed.sum(axis=2)
     mean_x, mean_y, cross, own, product, mean_owed = (total / n_positions for total in sums)
@@ -97,13 +101,9 @@ def _rows(x: np.ndarray, window: Window, groups: int) -> np.ndarray:
 
 
 def fit(
-    weights: np.ndarray, bias: np.ndarray, statistics: Moments, groups: int, pattern: Pattern, sparsity: float,
-    *, n_rounds: int = N_ROUNDS,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    weights: np.ndarray, bias: np.ndarray, statistics: Moments, groups: int, pattern: Pattern, sparsity: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Pruned weights and bias that give the original results best, in the sense of least squares.
-
-    In each round a share of the weights goes, those that cost least when all others make up for them, and the others
-    are fitted anew.
 
     Parameters
     ----------
@@ -111,22 +111,31 @@ def fit(
     bias : ndarray of float, (out channels,)
     sparsity : float
         Share of the weights to drop, as for `Pattern.mask`.
-    n_rounds : int
-        At least 1.
     """
-    n_rows = len(weights) // groups
-    rows = weights.reshape(groups, n_rows, -1).astype(np.float64)
+    steps = sparsity * np.arange(1, N_ROUNDS + 1) / N_ROUNDS
+    *_, fitted = fit_path(weights, bias, statistics, groups, pattern, steps)
+    return fitted
+
+
+def fit_path(
+    weights: np.ndarray, bias: np.ndarray, statistics: Moments, groups: int, pattern: Pattern,
+    sparsities: Iterable[float],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """As `fit`, for each of ``sparsities``, which rise.
+
+    From one to the next those weights go that cost least when all others make up for them; these are then fitted anew.
+    """
+    rows = weights.reshape(groups, len(weights) // groups, -1).astype(np.float64)
     damping = statistics.damping * np.eye(rows.shape[2])
     own = statistics.own + damping
     targets = rows @ (statistics.cross + damping) + statistics.owed
     kept = np.ones(rows.shape, bool)
-    for i in range(n_rounds):
-        fitted, cost = _solve(own, targets, kept, pattern)
-        kept = pattern.mask(cost.reshape(weights.shape), sparsity * (i + 1) / n_rounds).reshape(rows.shape)
-    fitted, _ = _solve(own, targets, kept, None)
-    shift = np.einsum("grk,gk->gr", rows, statistics.mean_x) - np.einsum("grk,gk->gr", fitted, statistics.mean_y)
-    shift = shift + statistics.mean_owed
-    return fitted.reshape(weights.shape), bias + shift.reshape(-1)
+    for sparsity in sparsities:
+        _, cost = _solve(own, targets, kept, pattern)
+        kept = pattern.mask(cost.reshape(weights.shape), sparsity).reshape(rows.shape)
+        fitted, _ = _solve(own, targets, kept, None)
+        shift = np.einsum("grk,gk->gr", rows, statistics.mean_x) - np.einsum("grk,gk->gr", fitted, statistics.mean_y)
+        yield fitted.reshape(weights.shape), bias + (shift + statistics.mean_owed).reshape(-1)
 
 
 def _solve(
