@@ -55,7 +55,7 @@ def pixels(images: np.ndarray) -> np.ndarray:
 
 def train_further(pruned: FloatGraph, epochs: int, checkpoint: Path, threads: int) -> FloatGraph:
     """All but the last epoch in floating point; zeros stay."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  extra `train`
     from pumice.training.loop import Trainer, TrainingConfig
 
     from .data import Augmented, load_test
