@@ -146,6 +146,20 @@ def test_weights_share_the_values_of_a_codebook(codebook):
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > {2: 0.5, 16: 0.9}[codebook]
 
 
+def test_a_codebook_is_what_the_engine_reads():
+    """The compiler takes 4 bits for each weight, and what it writes computes what golden does."""
+    rng, net = np.random.default_rng(SEED), FloatBuilder("shared")
+    x = net.input("x", (5, 6, 8))
+    window = Window(kernel=(3, 3), pad_top=1, pad_bottom=1, pad_left=1, pad_right=1)
+    y = net.conv("a", x, rng.normal(size=(12, 3, 3, 8)) * (rng.random((12, 3, 3, 8)) < 0.4), None, window, low=0.0)
+    y = net.conv("b", y, rng.normal(size=(8, 3, 3, 12)), rng.normal(size=8), window)
+    graph = net.finish(x, {y: (1, 5, 6, 8)}, (1, 5, 6, 8), "test")
+    integer = quantise(graph, rng.normal(size=(32, 5, 6, 8)).astype(np.float32), codebook=16)
+    image = assert_matches_golden(integer, TINY, seed=SEED)
+    formats = [layer["format"] for layer in image.metadata["layers"]]
+    assert all(name.endswith("+codebook") for name in formats), formats
+
+
 @pytest.mark.parametrize(
     "options", [{"method": "best"}, {"percentile": 40.0}, {"zero_below": 1.5}, {"codebook": 1}, {"codebook": 257}]
 )

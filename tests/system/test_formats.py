@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-from pumice import golden
 from pumice.compiler import compile_graph
-from pumice.frontends.build import FloatBuilder
-from pumice.graph import Window
-from pumice.quantise import quantise
 from pumice.spec.formats import FORMATS
 
 from ..compiler.graphs import GraphBuilder
@@ -55,20 +51,3 @@ def test_forced_format(boards, text):
     assert any(layer.startswith(name) and layer.partition("+")[2] == text.partition("+")[2] for layer in used), used
     samples = [rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)]
     assert assert_rtl_matches_golden(board, graph, samples, formats=text) >= 2
-
-
-def test_a_codebook_from_quantising(boards):
-    """A float network whose weights share 16 values: the compiler reads 4 bits for each of them."""
-    rng, board = np.random.default_rng(SEED), boards("TINY")
-    net = FloatBuilder("shared")
-    x = net.input("x", (5, 6, 8))
-    window = Window(kernel=(3, 3), pad_top=1, pad_bottom=1, pad_left=1, pad_right=1)
-    y = net.conv("a", x, rng.normal(size=(12, 3, 3, 8)) * (rng.random((12, 3, 3, 8)) < 0.4), None, window, low=0.0)
-    y = net.conv("b", y, rng.normal(size=(8, 3, 3, 12)), rng.normal(size=8), window)
-    graph = net.finish(x, {y: (1, 5, 6, 8)}, (1, 5, 6, 8), "test")
-    calibration = rng.normal(size=(32, 5, 6, 8)).astype(np.float32)
-    integer = quantise(graph, calibration, codebook=16)
-    formats = [layer["format"] for layer in compile_graph(integer, board.config).metadata["layers"]]
-    assert all(name.endswith("+codebook") for name in formats), formats
-    samples = [golden.quantise(integer.tensors[integer.input], x) for x in calibration[:2]]
-    assert assert_rtl_matches_golden(board, integer, samples) >= 4
