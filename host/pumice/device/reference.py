@@ -94,18 +94,22 @@ class Machine:
 
     def execute(self, image_bytes: bytes, input_bytes: bytes, n_samples: int = 1) -> None:
         """Load an image and run it on ``n_samples`` samples; see `run_image`."""
-        header = parse_header(image_bytes, self.config)
-        self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
+        header = self.load(image_bytes)
         self.buffers["input"] = bytearray(input_bytes)
         self.buffers["output"] = bytearray(n_samples * header["output_bytes"])
         self.buffers["scratch"] = bytearray(self.rng.bytes(header["scratch_bytes"]))
         self.sample_bytes = {BUFFER_INPUT: header["input_bytes"], BUFFER_OUTPUT: header["output_bytes"]}
-        for part, n_walks in (("load", 1), ("run", n_samples)):
-            offset, n_bytes = header[f"{part}_offset"], header[f"{part}_bytes"]
-            self.log = []
-            self.run(np.frombuffer(image_bytes, "<u4", n_bytes // 4, offset), n_walks)
+        self.log = []
+        self.run(np.frombuffer(image_bytes, "<u4", header["run_bytes"] // 4, header["run_offset"]), n_samples)
         if len(self.log) != header["n_layers"] * n_samples:
             raise DeviceError(f"the image ran {len(self.log)} layers but its header says {header['n_layers']} a sample")
+
+    def load(self, image_bytes: bytes) -> dict[str, int]:
+        """Walk an image's load list; returns its header."""
+        header = parse_header(image_bytes, self.config)
+        self.buffers["image"] = bytearray(image_bytes[: header["n_bytes"]])
+        self.run(np.frombuffer(image_bytes, "<u4", header["load_bytes"] // 4, header["load_offset"]))
+        return header
 
     def run(self, words: np.ndarray, n_walks: int = 1) -> None:
         """Walk one command list to its end, ``n_walks`` times."""

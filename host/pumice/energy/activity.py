@@ -4,6 +4,7 @@ Two sources, and `ACTIVITIES` says of each event which it is. ``device``: the de
 device: the compiler's formulas). ``image``: the image run in numpy on the same input, which sees every value.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from ..device.reference import Machine, runs
 from ..errors import DeviceError
 from ..image import HEADER_BYTES, Image
 from ..spec.config import EngineConfig
-from ..spec.descriptor import BUFFERS, PREAMBLE, SPACE_ACTIVATIONS
+from ..spec.descriptor import BUFFERS, PREAMBLE, SPACE_ACTIVATIONS, SPACE_BANKS, SPACE_WEIGHTS
 
 WORD_BYTES = 8  # of weight memory and of the DMA
 CONTROL = "transfers and control"
@@ -36,7 +37,7 @@ ACTIVITIES = {
     "filler_macs": Event("image", "Lane of a step whose weight is zero (fillers of a format, empty rows)."),
     "requantised": Event("image", "Accumulator brought to int8, valid or not."),
     "steps": Event("device", "Decoder step of a core: decoding, addressing, rotation."),
-    "bank_read_bytes": Event("device", "Byte read from activation banks: every lane of every step."),
+    "bank_read_bytes": Event("device", "Byte read from activation banks: every lane of every step, striped inputs."),
     "bank_write_bytes": Event("image", "Byte written to activation banks, in each core's copy."),
     "weight_words_read": Event("image", "64-bit word read from weight memory, without what is read ahead in vain."),
     "weight_words_written": Event("image", "64-bit word written to weight memory."),
@@ -122,7 +123,7 @@ def network_activity(image: Image, config: EngineConfig, data: bytes, run: Engin
     rest = run.cycles - in_layers.cycles
     parts[CONTROL] = Activity(
         bank_read_bytes=counter.n_words_stored * config.n_lanes,  # a whole vector for each word
-        bank_write_bytes=counter.n_words_loaded * WORD_BYTES * config.n_cores,
+        bank_write_bytes=counter.n_words_read[SPACE_ACTIVATIONS] * WORD_BYTES * config.n_cores,
         dram_bytes=run.read_bytes + run.write_bytes - in_layers.dram_bytes,
         soft_core_cycles=rest,
         cycles=rest,
@@ -132,18 +133,26 @@ def network_activity(image: Image, config: EngineConfig, data: bytes, run: Engin
 
 def load_activity(image: Image, config: EngineConfig) -> Activity:
     """Activity of loading the image once, all of it from the image; cycles at the DMA's rate of a word a cycle."""
-    header = image.header
-    words = image.metadata["weight_words"] * config.n_cores
-    n_bytes = HEADER_BYTES + header["load_bytes"] + header["run_bytes"] + words * WORD_BYTES
+    counter = _Counter(config, image.metadata["input"]["zero_point"])
+    header = counter.load(image.data)
+    words = counter.n_words_read
+    n_bytes = HEADER_BYTES + header["load_bytes"] + header["run_bytes"] + sum(words.values()) * WORD_BYTES
     cycles = n_bytes // WORD_BYTES
-    return Activity(weight_words_written=words, dram_bytes=n_bytes, soft_core_cycles=cycles, cycles=cycles)
+    return Activity(
+        weight_words_written=words[SPACE_WEIGHTS],
+        bank_write_bytes=words[SPACE_BANKS] * WORD_BYTES,
+        dram_bytes=n_bytes,
+        soft_core_cycles=cycles,
+        cycles=cycles,
+    )
 
 
 class _Counter(Machine):
     """Runs an image and counts, for each entry of its log, the events whose source is the image.
 
     ``at_zero`` says of each byte of activation memory whether it holds its tensor's zero point, as does
-    ``buffers_at_zero`` of the buffers; ``n_words_loaded`` and ``n_words_stored`` are activations between the two.
+    ``buffers_at_zero`` of the buffers; ``n_words_read`` tells what came from memory by where it went (SPACE_),
+    ``n_words_stored`` what went there.
     """
 
     def __init__(self, config: EngineConfig, input_zero_point: int):
@@ -151,12 +160,14 @@ class _Counter(Machine):
         self.at_zero = np.zeros(config.activation_bytes, bool)
         self.counts: list[dict[str, int]] = []
         self.buffers_at_zero: dict[int, np.ndarray] = {}
-        self.n_words_loaded = self.n_words_stored = 0
+        self.n_words_read: Counter[int] = Counter()
+        self.n_words_stored = 0
         self._input_zero_point = input_zero_point
 
     def _transfer(self, transfer: dict[str, int]) -> None:
         super()._transfer(transfer)
         if transfer["space"] != SPACE_ACTIVATIONS:
+            self.n_words_read[transfer["space"]] += transfer["n_runs"] * -(-transfer["n_bytes"] // WORD_BYTES)
             return
         buffer = self.buffers[BUFFERS[transfer["buffer"]]]
         if transfer["buffer"] not in self.buffers_at_zero:
@@ -169,12 +180,14 @@ class _Counter(Machine):
                 self.n_words_stored += n_words
             else:
                 self.at_zero[here] = at_zero[there]
-                self.n_words_loaded += n_words
+                self.n_words_read[SPACE_ACTIVATIONS] += n_words
 
     def _layer(self, layer: dict[str, int]) -> None:
         self._zero_point = layer["zero_point"]
-        names = ("macs", "zero_macs", "masked_macs", "filler_macs", "requantised", "bank_write_bytes")
-        self.counts.append(dict.fromkeys(names, 0) | {"weight_words_read": self._words_read(layer)})
+        names = ("macs", "zero_macs", "masked_macs", "filler_macs", "requantised", "bank_read_bytes")
+        self.counts.append(
+            dict.fromkeys((*names, "bank_write_bytes"), 0) | {"weight_words_read": self._words_read(layer)}
+        )
         super()._layer(layer)
 
     def _words_read(self, layer: dict[str, int]) -> int:
@@ -210,6 +223,7 @@ class _Counter(Machine):
         counts["zero_macs"] += int(n_zero)
         counts["filler_macs"] += int(n_terms - n_weights)
         counts["requantised"] += len(rows)
+        counts["bank_read_bytes"] += rows[0].size  # the input, before the slots, which are steps
 
     def _load(self, addresses: np.ndarray) -> np.ndarray:
         self._read_zero = self.at_zero[addresses & (self.config.activation_bytes - 1)]

@@ -14,8 +14,12 @@
 
 #include "Vtop.h"
 #include "verilated.h"
-#if VM_TRACE
+#if VM_TRACE_SAIF
+#include "verilated_saif_c.h"
+using Trace = VerilatedSaifC;
+#elif VM_TRACE
 #include "verilated_vcd_c.h"
+using Trace = VerilatedVcdC;
 #endif
 
 // Verilator's spelling of the ports host__x, memory__x and interrupt (a word that it reserves).
@@ -86,7 +90,7 @@ class Board {
 #if VM_TRACE
     if (trace != nullptr) {
       context_.traceEverOn(true);
-      trace_.reset(new VerilatedVcdC);
+      trace_.reset(new Trace);
       top_->trace(trace_.get(), 99);
       trace_->open(trace);
     }
@@ -319,7 +323,7 @@ class Board {
   VerilatedContext context_;
   std::unique_ptr<Vtop> top_;
 #if VM_TRACE
-  std::unique_ptr<VerilatedVcdC> trace_;
+  std::unique_ptr<Trace> trace_;
   uint64_t time_ = 0;
 #endif
   uint64_t cycle_ = 0;
