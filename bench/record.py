@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results.jsonl")
-KINDS = ("simulated", "synthesis estimate", "post-route", "on-board")
+KINDS = ("simulated", "modelled", "synthesis estimate", "post-route", "on-board")
 
 
 def tool_versions(*packages: str) -> str:

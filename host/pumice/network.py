@@ -204,7 +204,7 @@ class PipelineNetwork(Network):
         for part in split(graph):
             if part.on_engine:
                 image = next(images)
-                run = self.device.run(image, image.pack_inputs(tensors))
+                run = self.device.run(image, image.pack_inputs(tensors), completes=image is self.pipeline.images[-1])
                 tensors |= image.unpack_outputs(run.output)
                 layers += layer_reports(image.metadata["layers"], run.log, self.device.config)
                 runs.append(run)

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from pumice.cli import main
 from pumice.energy import ACTIVITIES, Activity, load_coefficients
-from pumice.energy.calibrate import MeasuredRun, calibrate, load_runs
+from pumice.energy.calibrate import MeasuredRun, calibrate, load_runs, measured_run, save_runs
 from pumice.energy.model import price
 from pumice.errors import EnergyError
+from pumice.power import Figures
+
+from .test_model import digits_report
 
 SEED = 11
 TRUTH = load_coefficients("board")
@@ -60,6 +63,37 @@ def test_needs_runs():
         calibrate([], TRUTH, **ABOUT)
 
 
+def figures(**changes) -> Figures:
+    known = {
+        "rail": "INT",
+        "scope": "PL core",
+        "kind": "measured on rail INT (PYNQ)",
+        "energy_j": 3.0,
+        "duration_s": 2.0,
+    }
+    counted = {"peak": 2.0, "idle": None, "n_samples": 20, "n_dropped": 0, "n_inferences": 100}
+    return Figures(**known | counted | changes)
+
+
+def test_a_recording_becomes_a_run(tmp_path):
+    report = digits_report(np.zeros((1, 8, 8, 1), np.int8))
+    run = measured_run(figures(), report)
+    assert (run.joules, run.kind, run.scope) == (3.0, "measured on rail INT (PYNQ)", "PL core")
+    assert run.activity.macs == pytest.approx(100 * report.total.activity.macs)
+    assert run.activity.cycles == run.activity.soft_core_cycles == 2.0 * 120e6
+    save_runs(tmp_path / "runs.json", [run, run])
+    assert load_runs(tmp_path / "runs.json") == [run, run]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"kind": "modelled (coefficients 45nm, activity simulated)"}, "its own"), ({"n_inferences": 0}, "no inference")],
+)
+def test_refuses_recordings_that_cannot_calibrate(change, message):
+    with pytest.raises(EnergyError, match=message):
+        measured_run(figures(**change), digits_report(np.zeros((1, 8, 8, 1), np.int8)))
+
+
 def write(path: Path, runs: list[MeasuredRun]) -> Path:
     rows = [asdict(run.activity) | {"joules": run.joules} for run in runs]
     if path.suffix == ".json":
@@ -89,6 +123,12 @@ def test_runs_come_back_from_files(tmp_path, name):
         ("a.csv", "macs,joules\n1,1,1\n", "unknown event None"),
         ("a.json", "{", "expected a list"),
         ("a.json", '[{"joules": 1}]', "activities"),
+        ("a.json", '[{"joules": 1, "activities": {}, "kind": "modelled (x)"}]', "run 1: a model is not calibrated"),
+        (
+            "a.json",
+            '[{"joules": 1, "activities": {}, "kind": "a"}, {"joules": 1, "activities": {}}]',
+            "different kinds",
+        ),
         ("missing.csv", None, "cannot read"),
     ],
 )

@@ -1,8 +1,10 @@
 """The energy model: sums, monotony, batches, and the word modelled everywhere."""
 
 import json
+import re
 import sys
 from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,10 @@ from pumice.energy.coefficients import SHIPPED
 from pumice.energy.model import BATCH_SIZES, COMPONENTS, price
 from pumice.errors import EnergyError
 from pumice.network import load
+from pumice.report.energy import WIDE, energy_tables, unit_of, used_components
+from pumice.report.energy_plot import plot_accuracy
 from pumice.spec.config import TINY
+from rich.console import Console
 
 DIGITS = Path(__file__).parents[2] / "models" / "digits" / "digits.tflite"
 INPUT_ZERO_POINT = -120
@@ -24,8 +29,8 @@ def digits_report(x: np.ndarray, formats=None, coefficients="45nm") -> EnergyRep
     image = load(DIGITS).compile(TINY, formats=formats)
     engine = PredictedEngine(TINY)
     engine.load(image)
-    runs = [(data, engine.run(data)) for data in map(image.pack_input, x)]
-    return estimate(image, TINY, runs, load_coefficients(coefficients), backend="predicted")
+    runs = [(image, data, engine.run(data)) for data in map(image.pack_input, x)]
+    return estimate(runs, TINY, load_coefficients(coefficients), backend="predicted")
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +177,37 @@ def test_command_writes_tables_json_and_plot(pumice, samples, tmp_path):
     assert document["dense"]["kind"] == document["kind"] == "modelled"
     assert document["accuracy"] in (0, 0.5, 1)
     assert stdout.startswith("modelled energy")
-    energies = [line for line in stdout.splitlines() if " uJ " in line or " W " in line]
-    assert energies
+    energies = [line for line in stdout.splitlines() if re.search(r"\b[num]?[JW]\b", line)]
+    assert len(energies) >= 4  # two tables, energy, power
     assert all("modelled" in line for line in energies)
-    assert "modelled energy" in Path("e.svg").read_text()
+    assert Path("e.svg").read_text().count("modelled") >= 5  # title, accuracy and three axes
+
+
+@pytest.mark.parametrize("width", [80, WIDE - 1, WIDE])
+def test_tables_fit_the_terminal(report, samples, width):
+    dense = digits_report(samples, "dense")
+    console = Console(width=width, file=StringIO())
+    for table in energy_tables(report, dense, width=width):
+        console.print(table)
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert text.count("modelled") == 2
+    for name in (*report.layers, *used_components([report, dense])):
+        assert name.split()[0].rstrip(",") in text
+    ratio = dense.total.joules / report.total.joules
+    assert any("total" in line and f"{ratio:.2f}x" in line for line in text.splitlines())
+
+
+def test_units_have_two_digits_before_the_point():
+    assert [unit_of(joules)[0] for joules in (0.02, 9e-3, 1e-5, 9.9e-6, 1e-12)] == ["mJ", "uJ", "uJ", "nJ", "nJ"]
+
+
+def test_accuracy_over_energy_is_drawn(report, samples, tmp_path):
+    points = [(report, 0.9), (digits_report(samples, "dense"), 0.95)]
+    plot_accuracy({"digits": points}, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert "nJ an inference, modelled" in text or "uJ an inference, modelled" in text
+    assert "digits" in text
 
 
 def test_command_warns_of_placeholders(pumice, samples):

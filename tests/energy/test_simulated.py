@@ -17,15 +17,9 @@ def test_simulated_activity_is_the_predicted_one_but_for_time_and_traffic(format
     with open_device("sim", config="TINY") as device:
         network = device.load(model, formats=formats)
         recorded = []
-        with device.observe(lambda _, data, run: recorded.append(run)), device.power().record() as p:
+        with device.observe(lambda *run: recorded.append(run)), device.power().record() as p:
             result = network.run(x)
-    report = estimate(
-        network.image,
-        device.config,
-        [(network.image.pack_input(x), recorded[0])],
-        load_coefficients("45nm"),
-        backend=device.kind,
-    )
+    report = estimate(recorded, device.config, load_coefficients("45nm"), backend=device.kind)
     predicted = digits_report(x[None], formats)
     timed = {"cycles", "soft_core_cycles", "dram_bytes"}
     for name, energy in report.layers.items():

@@ -3,13 +3,17 @@
 import json
 import math
 import time
+from dataclasses import replace
 from itertools import count as counter
 
 import numpy as np
 import pytest
 from pumice import open_device
 from pumice.device import Device
+from pumice.energy import estimate, load_coefficients
+from pumice.energy.activity import CONTROL
 from pumice.errors import PowerError
+from pumice.graph import Table
 from pumice.network import Model
 from pumice.power import LoopTimes, MeasuredPower, ModelledPower, Rail, device_power, loop_times
 from pumice.power.record import MIN_SAMPLES, Trace, sample
@@ -53,6 +57,7 @@ def test_constant_power():
     figures = recorded(lambda t: 2.5, idle=1.5)
     assert (figures.energy_j, figures.average, figures.peak) == (2.5 * 20 * PERIOD, 2.5, 2.5)
     assert figures.energy_per_inference == 2.5 * 20 * PERIOD / 4
+    assert figures.energy_above_idle_j == 1.0 * 20 * PERIOD
     assert figures.energy_above_idle_per_inference == 1.0 * 20 * PERIOD / 4
     assert (figures.n_samples, figures.n_dropped, figures.n_inferences) == (21, 0, 4)
 
@@ -224,6 +229,27 @@ def test_modelled_recording_keeps_its_kind(network):
     assert "modelled" in str(p)
     with pytest.raises(PowerError, match="no inference"), power.record():
         pass
+
+
+def test_a_network_of_several_images_is_one_inference():
+    """A table between the layers, which the host looks up."""
+    graph = small_graph(3)
+    first, last = graph.layers
+    table = Table(name="table", inputs=("features",), output="curved", table=np.arange(-128, 128)[None].astype(np.int8),
+                  kind="test")  # fmt: skip
+    graph.tensors["curved"] = replace(graph.tensors["features"], name="curved")
+    graph.layers[:] = [first, table, replace(last, inputs=("curved",))]
+    with open_device("reference", config="TINY") as device:
+        network, runs = device.load(Model(graph)), []
+        with device.power().record() as p, loop_times(device) as times, device.observe(lambda *run: runs.append(run)):
+            results = network.run_many(samples(3))
+    assert (p.n_inferences, p.n_samples, times.n_inferences, len(runs)) == (3, 3, 3, 6)
+    assert p.duration_s == pytest.approx(sum(result.latency_ms for result in results) / 1e3)
+    report = estimate(runs, device.config, load_coefficients("45nm"), backend=device.kind)
+    assert (report.n_samples, report.n_images) == (3, 2)
+    assert list(report.layers) == ["conv", "dense", CONTROL]
+    assert report.total.joules == pytest.approx(p.energy_per_inference, rel=1e-12)
+    assert report.batch(64) == report.batch(1) == report.total.joules + report.load.joules  # each loads both
 
 
 def test_placeholder_coefficients_are_part_of_the_kind(network):

@@ -20,6 +20,7 @@ def test_pynq_rails_tell_power_or_voltage_times_current():
         "INT": SimpleNamespace(power=None, voltage=sensor(0.85), current=sensor(2.0)),
         "3V3": SimpleNamespace(power=None, voltage=sensor(3.3), current=None),
         "1V2": SimpleNamespace(power=sensor(0.25), voltage=sensor(9), current=sensor(9)),
+        "power1": SimpleNamespace(power=sensor(5.0), voltage=None, current=None),  # of some chip
     }
     found = {rail.name: rail for rail in pynq_rails(lambda: rails)}
     assert {name: rail.scope for name, rail in found.items()} == {

@@ -12,15 +12,18 @@ import pynq
 import pytest
 from pumice import golden, load, open_device, selftest
 from pumice.errors import DeviceError, DeviceTimeoutError
+from pumice.power import pynq_rails
 from pumice.spec import registers
 from pumice.spec.boards import BOARDS, CONCAT_VLNV, ENGINE, ENGINE_VLNV
 from pumice.spec.config import TINY
 from pumice_sim.pynq_device import EventSource, InterruptController, SimDevice, write_overlay
+from pynq import pmbus
+from pynq._cli import get_notebooks
 from pynq.buffer import PynqBuffer
+from pynqutils.setup_utils import ExtensionsManager
 
 BOARD = BOARDS[os.environ["PUMICE_BOARD"]]
 LIBRARY = Path(os.environ["PUMICE_LIBRARY"])
-NOTEBOOKS = Path(selftest.__file__).parent / "notebooks"
 SECONDS = 60.0  # simulated clocks are slow
 DRAM_BYTES = 1 << 17
 
@@ -214,10 +217,42 @@ def test_selftest(bitstream, capsys):
     assert "20 inferences equal the golden model" in capsys.readouterr().out
 
 
+def test_overlays_and_driver_are_registered():
+    """``pynq.Overlay("kv260/pumice.bit")`` finds a bitstream in the package and binds our driver to its engine."""
+    assert str(backend.OVERLAYS) in ExtensionsManager("pynq.overlays").paths
+    assert (backend.OVERLAYS / BOARD.folder / "pumice.hwh").is_file()
+    assert backend.__name__ in [entry.module_name for entry in ExtensionsManager("pynq.lib").list]
+
+
+def test_rails_of_pynq_are_read(tmp_path, monkeypatch):
+    def sensor(name: str, unit: str, text: str) -> pmbus.SysFSSensor:
+        (tmp_path / name).write_text(text)
+        return pmbus.SysFSSensor(str(tmp_path / name), unit, name, 1e-3)
+
+    rails = {name: pmbus.Rail(name) for name in ("12V", "INT", "power1")}
+    rails["12V"].power = sensor("12V_power", "W", "11500")
+    rails["INT"].voltage, rails["INT"].current = sensor("INT_voltage", "V", "850"), sensor("INT_current", "A", "2000")
+    rails["power1"].power = sensor("power1_power", "W", "1")  # as libsensors names what nobody named
+    monkeypatch.setattr(pmbus, "_enumerate_sensors", lambda config_file=None: rails)
+    board, module = pynq_rails()
+    assert (board.name, board.scope, board.read()) == ("12V", "whole board", pytest.approx(11.5))
+    assert (module.name, module.scope, module.read()) == ("INT", "PL core", pytest.approx(1.7))
+
+
+def test_power_of_the_simulated_device_is_modelled(bitstream, model):
+    with open_device("pynq", bitstream=bitstream, timeout_s=SECONDS) as device:
+        network = device.load(model)
+        with device.power().record() as p:
+            network.run_many(samples(2))
+    assert (p.kind, p.n_inferences) == ("modelled (coefficients 45nm, activity simulated)", 2)
+
+
 @pytest.mark.usefixtures("packaged")
-def test_notebook(monkeypatch, capsys):
-    monkeypatch.chdir(NOTEBOOKS)
-    notebook, names = json.loads((NOTEBOOKS / "digits.ipynb").read_text()), {}
+def test_notebook_as_pynq_delivers_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["pynq get-notebooks", "pumice", "--device", "sim", "--path", str(tmp_path)])
+    get_notebooks.main()
+    monkeypatch.chdir(tmp_path / "pumice")
+    notebook, names = json.loads(Path("digits.ipynb").read_text()), {}
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(cells) == 5
     for cell in cells:

@@ -16,9 +16,10 @@ from ..energy.calibrate import load_runs
 from ..energy.coefficients import SHIPPED, Coefficients, load_coefficients
 from ..energy.model import EnergyReport, estimate
 from ..errors import InputError
+from ..image import Image
 from ..inputs import load_input
 from ..network import Model, load, signature
-from ..report.energy import energy_summary, energy_table, fit_table
+from ..report.energy import energy_of_answers, energy_summary, energy_tables, fit_table
 from ..report.energy_plot import plot_energy
 from ..spec.config import CONFIGS
 
@@ -45,18 +46,19 @@ def energy(
         dense = _estimate(opened, loaded, samples[:1], prices, "dense")[0] if isinstance(loaded, Model) else None
     document = report.to_json() | {"dense": dense and dense.to_json()}
     console = Console()
-    console.print(energy_table(report, dense))
+    for table in energy_tables(report, dense, width=console.width):
+        console.print(table)
     console.print(energy_summary(report), highlight=False)
+    accuracy = None
     if labels is not None:
         accuracy = float(np.mean(classes == _load_labels(labels, len(samples))))
         per_correct = report.total.joules / accuracy if accuracy else None
         document |= {"accuracy": accuracy, "energy_per_correct_j": per_correct}
-        cost = f"{per_correct * 1e6:.4g} uJ a correct answer ({report.kind})" if per_correct else "no answer is correct"
-        console.print(f"Accuracy {accuracy:.2%} on {len(samples)} samples: {cost}", highlight=False)
+        console.print(energy_of_answers(report, accuracy, len(samples)), highlight=False)
     if json_path is not None:
         json_path.write_text(json.dumps(document, indent=2) + "\n")
     if plot is not None:
-        plot_energy(report, plot, dense)
+        plot_energy(report, plot, dense, accuracy)
 
 
 def calibrate(
@@ -78,10 +80,10 @@ def _estimate(
 ) -> tuple[EnergyReport, np.ndarray]:
     """Modelled energy, and the class that each sample got."""
     network = device.load(model, formats=formats)
-    recorded: list[tuple[bytes, EngineRun]] = []
-    with device.observe(lambda _, data, run: recorded.append((data, run))):
+    runs: list[tuple[Image, bytes, EngineRun]] = []
+    with device.observe(lambda *run: runs.append(run)):
         classes = np.array([network.run(sample).top1 for sample in samples])
-    return estimate(network.image, device.config, recorded, prices, backend=device.kind), classes
+    return estimate(runs, device.config, prices, backend=device.kind), classes
 
 
 def _load_labels(path: Path, n: int) -> np.ndarray:

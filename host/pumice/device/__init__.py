@@ -47,10 +47,13 @@ class Device:
     config : EngineConfig
     engine : Engine
         What carries it out; an `EngineDriver` unless ``name`` is ``reference``.
+    n_inferences : int
+        Inferences done so far; one of a network of several images counts once.
     """
 
     def __init__(self, name: str, kind: str, config: EngineConfig, engine: Engine):
         self.name, self.kind, self.config, self.engine = name, kind, config, engine
+        self.n_inferences = 0
         self._loaded: Image | None = None
         self._observers: list[Callable[[Image, bytes, EngineRun], None]] = []
 
@@ -81,14 +84,21 @@ class Device:
         self._make_current(compiled)
         return Network(self, compiled)
 
-    def run(self, image: Image, data: bytes) -> EngineRun:
-        """Run an image on an input buffer."""
-        return self.run_many(image, [data])[0]
+    def run(self, image: Image, data: bytes, *, completes: bool = True) -> EngineRun:
+        """Run an image on an input buffer; see `run_many`."""
+        return self.run_many(image, [data], completes=completes)[0]
 
-    def run_many(self, image: Image, data: Sequence[bytes]) -> list[EngineRun]:
-        """Run an image on input buffers; transfers of one overlap with the inference on another."""
+    def run_many(self, image: Image, data: Sequence[bytes], *, completes: bool = True) -> list[EngineRun]:
+        """Run an image on input buffers; transfers of one overlap with the inference on another.
+
+        Parameters
+        ----------
+        completes : bool
+            Each run ends an inference; False for all but the last image of a network of several.
+        """
         self._make_current(image)
         runs = self.engine.run_many(data)
+        self.n_inferences += completes * len(runs)
         for sample, run in zip(data, runs, strict=True):
             for observer in self._observers:
                 observer(image, sample, run)

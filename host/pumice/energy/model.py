@@ -1,12 +1,12 @@
 """Activity times coefficients: modelled energy by layer and component, over batch sizes, and in JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from ..device.driver import EngineRun
 from ..image import Image
 from ..spec.config import EngineConfig
-from .activity import ACTIVITIES, Activity, load_activity, network_activity
+from .activity import ACTIVITIES, CONTROL, Activity, load_activity, network_activity
 from .coefficients import Coefficients
 
 KIND = "modelled"
@@ -73,7 +73,9 @@ class EnergyReport:
     layers : dict of str to Energy
         One inference, by layer, and `CONTROL`.
     load : Energy
-        Loading the image, once for any number of inferences.
+        Loading the images.
+    n_images : int
+        A network of one image loads it once for any number of inferences; one of several loads each for each inference.
     """
 
     model: str
@@ -84,6 +86,7 @@ class EnergyReport:
     coefficients: Coefficients
     layers: dict[str, Energy]
     load: Energy
+    n_images: int = 1
     kind: str = KIND
 
     @property
@@ -115,8 +118,8 @@ class EnergyReport:
         return cycles / (self.clock_mhz * 1e6)
 
     def batch(self, n: int) -> float:
-        """Joules an inference when ``n`` follow one load."""
-        return self.total.joules + self.load.joules / n
+        """Joules an inference, loads included, of ``n`` in a row."""
+        return self.total.joules + self.load.joules / (n if self.n_images == 1 else 1)
 
     def to_json(self) -> dict:
         """The disclosure: all figures, what kind they are and what they rest on."""
@@ -139,6 +142,7 @@ class EnergyReport:
                 | {"activities": asdict(energy.activity)}
                 for name, energy in self.layers.items()
             ],
+            "n_images": self.n_images,
             "load_j": self.load.joules,
             "batch": [{"n": n, "energy_per_inference_j": self.batch(n)} for n in BATCH_SIZES],
             "placeholders": self.coefficients.has_placeholders,
@@ -147,41 +151,38 @@ class EnergyReport:
 
 
 def estimate(
-    image: Image,
-    config: EngineConfig,
-    runs: Sequence[tuple[bytes, EngineRun]],
-    coefficients: Coefficients,
-    *,
-    backend: str,
-    clock_mhz: float | None = None,
+    runs: Sequence[tuple[Image, bytes, EngineRun]], config: EngineConfig, coefficients: Coefficients, *, backend: str
 ) -> EnergyReport:
     """Modelled energy of a network, the mean over some inferences.
 
     Parameters
     ----------
-    runs : sequence of (bytes, EngineRun), at least one
-        Input buffers, and what the device made of them.
+    runs : sequence of (Image, bytes, EngineRun), at least one
+        Images, input buffers, and what the device made of them, as `pumice.device.Device.observe` tells them. A network
+        of several images runs each of them as often.
     backend : str
         The device's ``kind``.
-    clock_mhz : float, optional
-        Default: the configuration's.
 
     Raises
     ------
     DeviceError
         See `network_activity`.
     """
-    activities: list[Mapping[str, Activity]] = [network_activity(image, config, data, run) for data, run in runs]
+    images = list(dict.fromkeys(image for image, _, _ in runs))
+    n_samples = len(runs) // len(images)
+    activities: dict[str, Activity] = {}
+    for image, data, run in runs:
+        for name, activity in network_activity(image, config, data, run).items():
+            activities[name] = activities.get(name, Activity()) + activity
+    control = activities.pop(CONTROL)
     return EnergyReport(
-        model=image.metadata["model"],
+        model=images[0].metadata["model"],
         config=config.name,
         backend=backend,
-        clock_mhz=clock_mhz or config.clock_mhz,
-        n_samples=len(runs),
+        clock_mhz=config.clock_mhz,
+        n_samples=n_samples,
         coefficients=coefficients,
-        layers={
-            name: price(Activity.total(each[name] for each in activities) / len(runs), coefficients)
-            for name in activities[0]
-        },
-        load=price(load_activity(image, config), coefficients),
+        layers={name: price(a / n_samples, coefficients) for name, a in (activities | {CONTROL: control}).items()},
+        load=price(Activity.total(load_activity(image, config) for image in images), coefficients),
+        n_images=len(images),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..device.driver import EngineRun
 from ..energy.coefficients import load_coefficients
-from ..energy.model import KIND, EnergyReport, estimate
+from ..energy.model import KIND, estimate
 from ..errors import PowerError
 from ..image import Image
 from .rails import Rail
@@ -45,34 +45,34 @@ class ModelledPower:
     def record(self) -> Iterator[Recording]:
         """Model the inferences done in the context: ``n_samples`` are inferences, ``peak`` is of the costliest layer.
 
+        Layers that the host runs and loading of images take no part in it.
+
         Raises
         ------
         PowerError
             No inference ran.
         """
-        recording = Recording()
-        reports: list[EnergyReport] = []
-
-        def model(image: Image, data: bytes, run: EngineRun) -> None:
-            device = self._device
-            reports.append(estimate(image, device.config, [(data, run)], self._coefficients, backend=device.kind))
-
-        with self._device.observe(model):
+        recording, device = Recording(), self._device
+        by_image: dict[Image, list[tuple[Image, bytes, EngineRun]]] = {}
+        n_before = device.n_inferences
+        with device.observe(lambda image, data, run: by_image.setdefault(image, []).append((image, data, run))):
             yield recording
-        if not reports:
+        n_inferences = device.n_inferences - n_before
+        if not n_inferences:
             raise PowerError("no inference ran on the device while this was recorded")
+        reports = [estimate(runs, device.config, self._coefficients, backend=device.kind) for runs in by_image.values()]
         recording.finish(
             Figures(
                 rail="model",
                 scope="model",
                 kind=self.kind,
-                energy_j=sum(report.total.joules for report in reports),
-                duration_s=sum(report.latency_s for report in reports),
+                energy_j=sum(report.n_samples * report.total.joules for report in reports),
+                duration_s=sum(report.n_samples * report.latency_s for report in reports),
                 peak=max(report.peak_w for report in reports),
                 idle=self.idle,
-                n_samples=len(reports),
+                n_samples=n_inferences,
                 n_dropped=0,
-                n_inferences=len(reports),
+                n_inferences=n_inferences,
             )
         )
 

@@ -59,22 +59,26 @@ class Figures:
         return self.energy_j / self.duration_s
 
     @property
+    def energy_above_idle_j(self) -> float | None:
+        """Energy beyond what idling as long takes; None where idle power is not known."""
+        return None if self.idle is None else self.energy_j - self.idle * self.duration_s
+
+    @property
     def energy_per_inference(self) -> float:
         """Joules, idle power included."""
         return self.energy_j / self._inferences()
 
     @property
     def energy_above_idle_per_inference(self) -> float | None:
-        """Joules beyond what idling as long takes; None where idle power is not known."""
-        if self.idle is None:
-            return None
-        return (self.energy_j - self.idle * self.duration_s) / self._inferences()
+        """Joules of ``energy_above_idle_j``."""
+        return None if self.energy_above_idle_j is None else self.energy_above_idle_j / self._inferences()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: every attribute and property by its name, with units in watts, joules and seconds."""
         done = self.n_inferences > 0
         return asdict(self) | {
             "average": self.average,
+            "energy_above_idle_j": self.energy_above_idle_j,
             "energy_per_inference": self.energy_per_inference if done else None,
             "energy_above_idle_per_inference": self.energy_above_idle_per_inference if done else None,
         }
@@ -292,14 +296,11 @@ class LoopTimes:
 @contextmanager
 def loop_times(device: "Device", clock: Callable[[], float] = time.time) -> Iterator[LoopTimes]:
     """Note the times of the work done in the context, for a meter whose log is read later (`read_meter`)."""
+    n_before = device.n_inferences
     times = LoopTimes(start=clock(), end=math.nan)
-
-    def add_one(*_) -> None:
-        times.n_inferences += 1
-
-    with device.observe(add_one):
-        try:
-            yield times
-        finally:
-            if math.isnan(times.end):
-                times.end = clock()
+    try:
+        yield times
+    finally:
+        if math.isnan(times.end):
+            times.end = clock()
+        times.n_inferences = device.n_inferences - n_before

@@ -1,5 +1,6 @@
 """Sensors that a board brings along: through PYNQ, or through the kernel's hwmon."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ HWMON_PERIOD_S = 0.15  # users of the KV260 see six to seven updates a second
 _WATTS_PER_MICROWATT = 1e-6
 _SECONDS_PER_MS = 1e-3
 _PYNQ_SCOPES = {"INT": "PL core", "VCC_INT": "PL core", "VCCINT": "PL core", "12V": "whole board"}
+_UNNAMED = re.compile(r"(power|in|curr)\d+")  # libsensors' label where no configuration names one; chips share them
 _HWMON_SCOPES = {"ina260_u14": "whole module"}  # the KV260's module supply
 
 
 def pynq_rails(get_rails: Callable[[], Mapping[str, Any]] | None = None) -> list[Rail]:
     """PYNQ's rails that tell power, or voltage and current; none where PYNQ or libsensors is missing.
+
+    Rails that the board's image gives no name are left out: PYNQ keeps one of all chips' ``power1``, and `hwmon_rails`
+    knows whose it is.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ def pynq_rails(get_rails: Callable[[], Mapping[str, Any]] | None = None) -> list
     found = []
     for name, rail in (get_rails or _get_rails)().items():
         read = _pynq_reader(rail)
-        if read is not None:
+        if read is not None and not _UNNAMED.fullmatch(name):
             scope = _PYNQ_SCOPES.get(name, "one supply")
             kind = f"measured on rail {name} (PYNQ)"
             found.append(Rail(name=name, scope=scope, kind=kind, read=read, period_s=PYNQ_PERIOD_S))
