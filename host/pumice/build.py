@@ -176,7 +176,8 @@ def report(said: str, title: str) -> str:
     """Utilisation, clocks and critical paths out of what nextpnr says while it works."""
     lines = [line.removeprefix("Info: ") for line in said.splitlines()]
     use = lines.index("Device utilisation:")
-    routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for"))
+    # Of the last round; paths to and from pins follow those of the clock.
+    routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for clock"))
     kept = [*lines[use : lines.index("", use)], "", *lines[routed:]]
     return f"{title}\n\n" + "\n".join(kept) + "\n"
 
