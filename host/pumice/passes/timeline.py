@@ -51,7 +51,7 @@ class Timeline:
 
 
 class _Dma:
-    """Transfers one behind the other, a word a cycle as far as the memory goes along."""
+    """Transfers one behind the other, MEMORY_WORDS_PER_CYCLE; times are cycles from the doorbell."""
 
     def __init__(self):
         self._taken = 0.0  # when the last one left the queue
@@ -75,7 +75,17 @@ class _Dma:
 
 
 def predict_run(run_list: bytes, jobs: list[Job], plan: Plan, *, logs: bool = True) -> Timeline:
-    """Times of a run list with the layers ``jobs``; ``logs``: there is a log buffer."""
+    """Cycles of a run, walked by the formulas of `passes.cycles` for layers and `_Dma` for transfers.
+
+    Parameters
+    ----------
+    run_list : bytes
+        Commands of `spec.descriptor`, as they lie in an image.
+    jobs : list of Job
+        Those of its LAYER commands, in order.
+    logs : bool
+        There is a log buffer, so that entries leave.
+    """
     words = np.frombuffer(run_list, "<u4").tolist()
     dma, now, at = _Dma(), float(BEGIN_CYCLES), 0
     ends, handed, cycles = [0.0], [0.0], []  # of layers; of none yet
