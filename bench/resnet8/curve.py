@@ -3,7 +3,8 @@
 Each point prunes the float network without training (second order, sparsity by sensitivity), trains it further with its
 zeros kept where ``--epochs`` asks for that, and quantises it: accuracy of the golden model on the first 500 test images
 of CIFAR-10, cycles as the compiler predicts them. A line of ``curve.jsonl`` a point; points that are there are skipped,
-and training goes on from its checkpoint. ``curve.md`` and ``curve.svg`` are made of the lines.
+and training goes on from its checkpoint. Networks are kept too, so that ``--again`` measures all of them anew, after a
+change of the compiler for example, without pruning. ``curve.md`` and ``curve.svg`` are made of the lines.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from pumice.floating import FloatGraph
-from pumice.frontends import load_model
+from pumice.frontends import load_graph, load_model
+from pumice.frontends.native import save_graph
 from pumice.pruning import Pattern, parse_pattern
 from pumice.pruning.network import prunable
 from pumice.pruning.prune import prune, sensitivities, shares_of
@@ -79,7 +81,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="of further training, for each point")
     parser.add_argument("--config", choices=CONFIGS, default="Z7020")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--checkpoints", type=Path, default=FOLDER / "checkpoints")
+    parser.add_argument("--again", action="store_true", help="measure all points anew")
+    parser.add_argument(
+        "--checkpoints", type=Path, default=FOLDER / "checkpoints", help="of training, and the networks that came out"
+    )
     parser.add_argument("--output", type=Path, default=FOLDER / "curve.jsonl")
     arguments = parser.parse_args()
     network = load_model(arguments.network)
@@ -94,25 +99,33 @@ def main() -> None:
     def point(pattern: Pattern, sparsity: float, name: str) -> FloatGraph:
         if not sparsity:
             return network
-        fixed = pattern.fixed_sparsity is not None
-        shares = dict.fromkeys(prunable(network), sparsity) if fixed else shares_of(network, errors(pattern), sparsity)
+        if pattern.fixed_sparsity is not None:
+            shares = dict.fromkeys(prunable(network), sparsity)
+        else:
+            shares = shares_of(network, errors(pattern), sparsity, pattern)
         pruned = prune(network, shares, pattern, samples=calibration)
         assert isinstance(pruned, FloatGraph)
         if not arguments.epochs:
             return pruned
-        arguments.checkpoints.mkdir(parents=True, exist_ok=True)
         return train_further(pruned, arguments.epochs, arguments.checkpoints / f"{name}.npz", arguments.threads)
 
+    arguments.checkpoints.mkdir(parents=True, exist_ok=True)
+    if arguments.again:
+        arguments.output.unlink(missing_ok=True)
     done = {(entry["pattern"], entry["sparsity"]) for entry in entries(arguments.output, arguments.epochs)}
     for pattern, sparsity in [DENSE, *POINTS]:
         if (pattern, sparsity) in done:
             continue
         name = f"{pattern}-{sparsity:g}-{arguments.epochs}".replace(":", "_")
-        graph = point(parse_pattern(pattern), sparsity, name)
-        stated = bool(graph.quantisations)  # after training they are
-        integer = assemble_stated(graph) if stated else quantise(graph, calibration[:N_RANGES], method="mse")
+        made = arguments.checkpoints / f"{name}.pumq"
+        if not made.exists():
+            graph = point(parse_pattern(pattern), sparsity, name)
+            stated = bool(graph.quantisations)  # after training they are
+            save_graph(
+                assemble_stated(graph) if stated else quantise(graph, calibration[:N_RANGES], method="mse"), made
+            )
         entry = {"pattern": pattern, "sparsity": sparsity, "epochs": arguments.epochs}
-        entry |= measure(integer, arguments.config, pixels)
+        entry |= measure(load_graph(made), arguments.config, pixels)
         with arguments.output.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         print(entry, flush=True)

@@ -56,6 +56,21 @@ def test_channels_go_as_a_whole():
     assert mask.all(axis=1).sum() == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "shape", "most"),
+    [
+        ("channel", (8, 3, 3, 2), 7 / 8),
+        ("unstructured", (8, 1, 1, 10), 79 / 80),
+        ("block:1x4", (8, 1, 1, 10), 23 / 24),
+    ],
+)
+def test_the_most_that_can_go_leaves_one_group(text, shape, most):
+    pattern = parse_pattern(text)
+    assert pattern.most(shape) == pytest.approx(most)
+    assert pattern.mask(_saliency(*shape), most).any()
+    assert not pattern.mask(_saliency(*shape), 1.0).any()
+
+
 @pytest.mark.parametrize("text", ["", "4:2", "0:4", "2:2", "block:2x16", "block:1x0", "rows", "2:4 "])
 def test_other_patterns_are_refused(text):
     with pytest.raises(InputError, match="pattern"):

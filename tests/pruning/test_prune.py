@@ -138,6 +138,26 @@ def test_the_way_to_much_sparsity_may_be_cheaper_than_a_little():
     assert by_sensitivity({"cheap": 10, "dear": 10}, errors, 0.75)["dear"] == pytest.approx(0.9, abs=0.11)
 
 
+def test_a_layer_that_costs_nothing_still_keeps_what_it_must():
+    errors = {"cheap": {0.5: 1e-3, 1.0: 1e-2}, "dear": {0.5: 1.0, 1.0: 4.0}}
+    sizes = {"cheap": 10, "dear": 10}
+    shares = by_sensitivity(sizes, errors, 0.5, {"cheap": 0.87, "dear": 0.87})
+    assert shares == pytest.approx({"cheap": 0.87, "dear": 0.13})
+    assert by_sensitivity(sizes, errors, 0.87, {"cheap": 0.87, "dear": 0.87}) == pytest.approx(
+        dict.fromkeys(sizes, 0.87)
+    )
+    with pytest.raises(InputError, match=r"at most 87\.0000%"):
+        by_sensitivity(sizes, errors, 0.88, {"cheap": 0.87, "dear": 0.87})
+
+
+@pytest.mark.parametrize(("pattern", "sparsity"), [("channel", 0.82), ("block:1x4", 0.95), ("unstructured", 0.98)])
+def test_no_layer_loses_all(pattern, sparsity):
+    graph, x = residual(), samples(64)
+    chosen = parse_pattern(pattern)
+    pruned = prune(graph, sensitive_sparsities(graph, sparsity, chosen, samples=x), chosen, samples=x)
+    assert all(layer.weights.any() for layer in prunable(pruned).values())
+
+
 def test_layer_adaptive_keeps_some_of_every_layer():
     rng = np.random.default_rng(SEED)
     shares = layer_adaptive({"large": rng.normal(size=1000), "small": 1e-3 * rng.normal(size=100)}, 0.95)

@@ -3,17 +3,21 @@
 import numpy as np
 import pytest
 from pumice import golden
-from pumice.compiler import compile_network
+from pumice.cli import app
+from pumice.compiler import compile_graph, compile_network
 from pumice.device import Device
 from pumice.floating import FloatGraph
-from pumice.frontends import load_model
+from pumice.frontends import load_graph, load_model
+from pumice.frontends.native_float import save_float_graph
 from pumice.frontends.tflite import parse_tflite
 from pumice.network import Model
 from pumice.pipeline import Pipeline
 from pumice.quantise import quantise
+from typer.testing import CliRunner
 
 from ..frontends.build_tflite import TfliteBuilder
 from ..frontends.test_moves import TFLITE
+from ..pruning.nets import residual, samples
 from .checks import assert_rtl_matches_golden
 
 SEED = 9
@@ -45,6 +49,20 @@ def test_a_dense_layer_of_more_positions_than_taps(shared_data, boards):
         result = network.run(x)
         np.testing.assert_array_equal(result.output_raw, golden.run(graph, x).reshape(graph.output_shape))
     assert "reshape" in {layer.kind for layer in result.layers if layer.where == "host"}
+
+
+def test_shared_weights_are_goldens(boards, tmp_path):
+    """As `pumice quantize --codebook 16` writes them: layers whose weights are indices of a codebook."""
+    files = [tmp_path / name for name in ("net.pumf", "x.npy", "net.pumq")]
+    save_float_graph(residual(), files[0])
+    np.save(files[1], samples(32))
+    options = ["--calibration", files[1], "--codebook", 16, "--output", files[2]]
+    assert CliRunner().invoke(app, list(map(str, ["quantize", files[0], *options]))).exit_code == 0
+    graph, board, rng = load_graph(files[2]), boards("TINY"), np.random.default_rng(SEED)
+    formats = {layer["name"]: layer["format"] for layer in compile_graph(graph, board.config).metadata["layers"]}
+    assert {name: formats[name].partition("+")[2] for name in "abc"} == dict.fromkeys("abc", "codebook")
+    inputs = [rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8) for _ in range(3)]
+    assert assert_rtl_matches_golden(board, graph, inputs) >= 2 * len(inputs)
 
 
 @pytest.mark.parametrize("name", TFLITE)

@@ -30,7 +30,10 @@ def layer_adaptive(weights: Mapping[str, np.ndarray], sparsity: float) -> dict[s
 
 
 def by_sensitivity(
-    sizes: Mapping[str, int], errors: Mapping[str, Mapping[float, float]], sparsity: float
+    sizes: Mapping[str, int],
+    errors: Mapping[str, Mapping[float, float]],
+    sparsity: float,
+    most: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Sparsities of layers that add the least error in sum, as if errors added up.
 
@@ -43,12 +46,23 @@ def by_sensitivity(
         largest of them 1; in between errors are taken as powers of the sparsity.
     sparsity : float
         Of all weights together.
+    most : mapping of str to float
+        The largest sparsity of each layer; default 1.
+
+    Raises
+    ------
+    InputError
+        A sparsity out of range, or one that ``most`` does not allow.
     """
     if not 0 <= sparsity <= 1:
         raise InputError(f"sparsity must be 0..1, not {sparsity}")
+    most = most or dict.fromkeys(sizes, 1.0)
+    possible = sum(most[name] * size for name, size in sizes.items()) / sum(sizes.values())
+    if sparsity > possible + 1e-9:
+        raise InputError(f"at most {possible:.4%} of the weights can be dropped, not {sparsity:.4%}")
     segments = []  # error per weight, layer, from which sparsity to which
     for name, size in sizes.items():
-        hull = _lower_hull([(0.0, 0.0), *_in_between(sorted(errors[name].items()))])
+        hull = _lower_hull(_up_to(most[name], [(0.0, 0.0), *_in_between(sorted(errors[name].items()))]))
         for (low, error_low), (high, error_high) in pairwise(hull):
             slope = (error_high - error_low) / ((high - low) * size)
             segments.append((slope, low, name, high))
@@ -71,6 +85,12 @@ def _in_between(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         places = np.linspace(x0, x1, max(2, math.ceil((x1 - x0) / STEP) + 1))[1:]
         made += [(float(x), float(y0 * (x / x0) ** (math.log(y1 / y0) / math.log(x1 / x0)))) for x in places]
     return made
+
+
+def _up_to(most: float, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points below ``most``, and one there."""
+    x, y = zip(*points, strict=True)
+    return [*(point for point in points if point[0] < most), (most, float(np.interp(most, x, y)))]
 
 
 def _lower_hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -49,6 +49,18 @@ class Pattern:
         """The only sparsity of ``n:m``; None where any is possible."""
         return 1 - self.keep / self.width if self.kind == N_M else None
 
+    def most(self, shape: tuple[int, ...]) -> float:
+        """The sparsity that leaves one group of a layer's weights, whose shape is as for `mask`.
+
+        A layer that loses all is a constant, and often the network behind it with it, which errors that are added up
+        layer by layer do not show.
+        """
+        n_positions = math.prod(shape[1:])
+        return 1 - 1 / (shape[0] * math.ceil(n_positions / self._group_width(n_positions)))
+
+    def _group_width(self, n_positions: int) -> int:
+        return {UNSTRUCTURED: 1, CHANNEL: n_positions}.get(self.kind, self.width)
+
     def mask(self, saliency: np.ndarray, sparsity: float) -> np.ndarray:
         """What to keep, bool, in the shape of the weights.
 
@@ -63,7 +75,7 @@ class Pattern:
         if not 0 <= sparsity <= 1:
             raise InputError(f"sparsity must be 0..1, not {sparsity}")
         rows = saliency.reshape(len(saliency), -1)
-        width = {UNSTRUCTURED: 1, CHANNEL: rows.shape[1]}.get(self.kind, self.width)
+        width = self._group_width(rows.shape[1])
         n_groups = math.ceil(rows.shape[1] / width)
         padded = np.pad(rows, ((0, 0), (0, n_groups * width - rows.shape[1])))
         groups = padded.reshape(-1, width)

@@ -1,5 +1,6 @@
 """Prunes a network that is trained already."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -105,8 +106,8 @@ def sensitive_sparsities(
     """For each layer what share of its weights to drop, so that of all weights ``sparsity`` go.
 
     With samples, each layer is pruned alone to a few sparsities, and how much the network's results change decides.
-    Without, the sizes of the weights do. A pattern of fixed sparsity has it everywhere. Parameters, and errors, as of
-    `prune`.
+    Without, the sizes of the weights do. No layer loses all. A pattern of fixed sparsity has it everywhere.
+    Parameters, and errors, as of `prune`.
     """
     layers = prunable(graph)
     if not layers:
@@ -117,14 +118,17 @@ def sensitive_sparsities(
         return dict.fromkeys(layers, sparsity)
     if samples is None:
         return layer_adaptive({name: layer.weights for name, layer in layers.items()}, sparsity)
-    return shares_of(graph, sensitivities(graph, pattern, samples=samples, method=method, progress=progress), sparsity)
+    errors = sensitivities(graph, pattern, samples=samples, method=method, progress=progress)
+    return shares_of(graph, errors, sparsity, pattern)
 
 
 def shares_of(
-    graph: Graph | FloatGraph, errors: Mapping[str, Mapping[float, float]], sparsity: float
+    graph: Graph | FloatGraph, errors: Mapping[str, Mapping[float, float]], sparsity: float, pattern: Pattern
 ) -> dict[str, float]:
     """As `sensitive_sparsities`, from what `sensitivities` gave, which serves every overall sparsity."""
-    return by_sensitivity({name: layer.weights.size for name, layer in prunable(graph).items()}, errors, sparsity)
+    shapes = {name: layer.weights.shape for name, layer in prunable(graph).items()}
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    return by_sensitivity(sizes, errors, sparsity, {name: pattern.most(shape) for name, shape in shapes.items()})
 
 
 def sensitivities(
