@@ -9,7 +9,6 @@ change of the compiler for example, without pruning. ``curve.md`` and ``curve.sv
 
 import argparse
 import json
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +82,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="measure all points anew")
     parser.add_argument(
-        "--checkpoints", type=Path, default=FOLDER / "checkpoints", help="of training, and the networks that came out"
+        "--checkpoints", type=Path, default=FOLDER / "checkpoints", help="of training, sensitivities, and networks"
     )
     parser.add_argument("--output", type=Path, default=FOLDER / "curve.jsonl")
     arguments = parser.parse_args()
@@ -92,9 +91,12 @@ def main() -> None:
         parser.error(f"{arguments.network} is no float network")
     calibration = pixels(load_training(n_sheets=1)[0][:N_CALIBRATION])
 
-    @cache
     def errors(pattern: Pattern) -> dict[str, dict[float, float]]:
-        return sensitivities(network, pattern, samples=calibration)
+        kept = arguments.checkpoints / f"{pattern}.json".replace(":", "_")
+        if not kept.exists():
+            found = sensitivities(network, pattern, samples=calibration)
+            kept.write_text(json.dumps({name: list(shares.items()) for name, shares in found.items()}))
+        return {name: dict(shares) for name, shares in json.loads(kept.read_text()).items()}
 
     def point(pattern: Pattern, sparsity: float, name: str) -> FloatGraph:
         if not sparsity:

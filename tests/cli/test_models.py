@@ -49,7 +49,7 @@ def test_check_lists_layers_and_where_they_run(pumice, tmp_path):
 def test_check_says_what_cannot_run_and_what_to_do(pumice, tmp_path):
     net = TfliteBuilder()
     x = net.average_pool(net.input((1, 4, 4, 2), scale=0.1), (2, 2), name="mean")
-    data = net.finish(net.operator("MUL", [x], x.shape, like=x, name="gate"))
+    data = net.finish(net.operator("MUL", [x], x.shape, options_table="MulOptions", like=x, name="gate"))
     (tmp_path / "net.tflite").write_bytes(data)
     status, out, _ = pumice("check", tmp_path / "net.tflite")
     assert status == 1

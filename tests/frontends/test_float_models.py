@@ -54,6 +54,62 @@ def test_float_network_is_litert_s(shared_data, file):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def float_network(net: TfliteBuilder, x):
+    """Operators with constants, moves, resizes, a transposed convolution."""
+
+    def made(operator, inputs, shape, table="", **options):
+        return net.operator(operator, inputs, shape, options_table=table, options=options, dtype="FLOAT32")
+
+    def ints(*values):
+        return net.constant(np.array(values, np.int32))
+
+    def reals(*shape):
+        return net.constant(np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32))
+
+    plain, half = {"FusedActivationFunction": 0}, {"AlignCorners": False, "HalfPixelCenters": True}
+    sliding = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 2, "DilationWFactor": 1}
+    x = made("MUL", [x, reals(3)], (1, 6, 4, 3), "MulOptions", **plain)
+    x = made("CONV_2D", [x, reals(8, 3, 2, 3), reals(8)], (1, 6, 4, 8), "Conv2DOptions", **sliding)
+    x = made("SUB", [x, reals(1, 1, 1, 8)], (1, 6, 4, 8), "SubOptions", FusedActivationFunction=1)
+    x = made(
+        "DEPTHWISE_CONV_2D",
+        [x, reals(1, 3, 3, 8), reals(8)],
+        (1, 6, 4, 8),
+        "DepthwiseConv2DOptions",
+        **sliding,
+        DepthMultiplier=1,
+    )
+    x = made("ADD", [x, reals(8)], (1, 6, 4, 8), "AddOptions", **plain)
+    x = made("ELU", [x], (1, 6, 4, 8))
+    x = made("DEPTH_TO_SPACE", [x], (1, 12, 8, 2), "DepthToSpaceOptions", BlockSize=2)
+    x = made("PRELU", [x, reals(1, 1, 2)], (1, 12, 8, 2))
+    x = made("PADV2", [x, ints((0, 0), (0, 1), (2, 0), (0, 0)), net.constant(np.zeros((), np.float32))], (1, 13, 10, 2))
+    x = made("RESIZE_BILINEAR", [x, ints(9, 20)], (1, 9, 20, 2), "ResizeBilinearOptions", **half)
+    x = made("RESIZE_NEAREST_NEIGHBOR", [x, ints(18, 10)], (1, 18, 10, 2), "ResizeNearestNeighborOptions", **half)
+    a = made("TRANSPOSE_CONV", [ints(1, 36, 20, 3), reals(3, 3, 3, 2), x], (1, 36, 20, 3), "TransposeConvOptions",
+             Padding=0, StrideH=2, StrideW=2, **plain)  # fmt: skip
+    b = made("RESIZE_BILINEAR", [x, ints(36, 20)], (1, 36, 20, 2), "ResizeBilinearOptions", AlignCorners=False)
+    x = made("CONCATENATION", [a, b], (1, 36, 20, 5), "ConcatenationOptions", Axis=3, **plain)
+    x = made("SLICE", [x, ints(0, 3, 0, 1), ints(1, 30, 20, 4)], (1, 30, 20, 4))
+    x = made("TANH", [made("LEAKY_RELU", [x], (1, 30, 20, 4), "LeakyReluOptions", Alpha=0.3)], (1, 30, 20, 4))
+    return made("HARD_SWISH", [x], (1, 30, 20, 4))
+
+
+def test_float_operators_are_literts():
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra litert")
+    net = TfliteBuilder()
+    data = net.finish(float_network(net, net.input((1, 6, 4, 3), dtype="FLOAT32")))
+    graph, reference = parse_tflite(data, "net"), interpreter.Interpreter(model_content=data)
+    assert isinstance(graph, FloatGraph)
+    reference.allocate_tensors()
+    x = np.random.default_rng(SEED).normal(size=(1, 6, 4, 3)).astype(np.float32)
+    reference.set_tensor(reference.get_input_details()[0]["index"], x)
+    reference.invoke()
+    expected = reference.get_tensor(reference.get_output_details()[0]["index"])
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(floating.run_batch(graph, x).reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_float16_weights_and_activations_of_their_own():
     net, weights = TfliteBuilder(), RNG.normal(size=(4, 1, 1, 3)).astype(np.float16)
     x = net.input((1, 5, 6, 3), dtype="FLOAT32")

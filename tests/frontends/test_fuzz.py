@@ -19,6 +19,7 @@ from pumice.frontends.tflite import parse_tflite
 from .build_onnx import OnnxBuilder
 from .build_tflite import TfliteBuilder
 from .nets import classifier, residual
+from .test_float_models import float_network
 from .test_moves import ONNX, TFLITE
 
 SEED = 17
@@ -31,6 +32,9 @@ def _write(folder: Path) -> None:
     for name, (make, _) in TFLITE.items():
         net = TfliteBuilder()
         (folder / f"{name}.tflite").write_bytes(net.finish(make(net)))
+    net = TfliteBuilder()
+    made = float_network(net, net.input((1, 6, 4, 3), dtype="FLOAT32"))
+    (folder / "float.tflite").write_bytes(net.finish(made))
     for name, make in ONNX.items():
         net = OnnxBuilder(1, 3, 8, 8)
         (folder / f"{name}.onnx").write_bytes(net.finish(make(net)))

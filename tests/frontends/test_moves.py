@@ -98,6 +98,29 @@ def _functions(net: TfliteBuilder) -> Made:
     return net.operator("LOGISTIC", [x], x.shape, scale=1 / 256, zero_point=-128, name="logistic")
 
 
+def _slopes(net: TfliteBuilder) -> Made:
+    """A slope for each channel, and clamps of their own."""
+    x = net.conv(net.input((1, 4, 4, 3), scale=0.05, zero_point=-5), **Weights(7).layer(4, 3, 3, 3), name="conv")
+    slopes = net.constant(np.array([[[-50, 10, 90, 127]]], np.int8), scale=0.01)
+    x = net.operator("PRELU", [x, slopes], x.shape, scale=0.05, zero_point=-20, name="prelu")
+    x = net.conv(x, **Weights(3).layer(4, 1, 1, 4), name="between")
+    x = net.operator("RELU", [x], x.shape, scale=0.04, zero_point=-128, name="relu")
+    x = net.conv(x, **Weights(5).layer(4, 1, 1, 4), name="further")
+    return net.operator("RELU6", [x], x.shape, scale=6 / 255, zero_point=-128, name="relu6")
+
+
+def _views(net: TfliteBuilder) -> Made:
+    """A transposition, one that a view undoes, and a change of scale."""
+    x = _conv(net, net.input((1, 4, 6, 3), scale=0.05, zero_point=-5), 5)
+    x = _moved(net, "TRANSPOSE", x, (1, 6, 5, 4), "TransposeOptions", extra=([0, 2, 3, 1],))
+    x = _conv(net, x, 3, "between")
+    x = net.quantize(x, scale=0.11, zero_point=9, name="scaled")
+    x = net.conv(x, **Weights(2).layer(4, 6, 5, 3), padding="VALID", name="whole")
+    x = _moved(net, "SQUEEZE", x, (1, 4), "SqueezeOptions")
+    x = net.fully_connected(x, **Weights(6).layer(3, 4), name="logits")
+    return _moved(net, "EXPAND_DIMS", x, (1, 1, 3), "ExpandDimsOptions", extra=(1,))
+
+
 def _transposed(net: TfliteBuilder) -> Made:
     x = _conv(net, net.input((1, 4, 3, 3), scale=0.05, zero_point=-5), 4)
     rng = np.random.default_rng(SEED)
@@ -119,6 +142,8 @@ TFLITE: dict[str, tuple[Callable[[TfliteBuilder], Made], set[str]]] = {
     "pad": (_pads, {"pad"}),
     "resize": (_sizes, {"resize", "nearest"}),
     "functions": (_functions, {"hard swish", "leaky ReLU", "tanh", "logistic"}),
+    "slopes": (_slopes, {"leaky ReLU"}),
+    "views": (_views, {"transpose"}),
     "transposed": (_transposed, {"interleave"}),
 }
 """Networks, and the kinds of their layers that run on the host."""

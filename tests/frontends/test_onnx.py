@@ -149,6 +149,27 @@ def _qlinear(net: OnnxBuilder) -> str:
     return net.node("DequantizeLinear", x, *parameters(0.02, 1))
 
 
+def _qlinear_sum(net: OnnxBuilder) -> str:
+    """An addition of integers, of two scales."""
+    a, b, made = ((np.float32(scale), np.int8(zero)) for scale, zero in ((0.05, 3), (0.02, -7), (0.04, 11)))
+    x = net.node("QuantizeLinear", "x", *a)
+    y = net.node("QLinearConv", x, *a, WEIGHTS[:3, :, :1, :1], np.float32(0.003), np.int8(0), *b)
+    x = net.node("QLinearAdd", x, *a, y, *b, *made, domain="com.microsoft")
+    return net.node("DequantizeLinear", x, *made)
+
+
+def test_quantised_sum():
+    """Real numbers to a step of the output; ONNX's reference lacks this operator."""
+    graph = assemble_stated(_parsed(_qlinear_sum, 1, 3, 6, 6)[0])
+    assert [type(layer).__name__ for layer in graph.layers] == ["Conv", "Add"]
+    x = np.random.default_rng(SEED).normal(size=(1, 6, 6, 3)).astype(np.float32)
+    tensors = golden.run(graph, convert_input(x, graph)[0], keep=True)
+    real = {name: golden.dequantise(graph.tensors[name], values) for name, values in tensors.items()}
+    mixed = real["x"] @ (WEIGHTS[:3, :, 0, 0] * 0.003).T
+    np.testing.assert_allclose(real[graph.layers[0].output], mixed, atol=0.011)
+    np.testing.assert_allclose(real[graph.output], real["x"] + real[graph.layers[0].output], atol=0.021)
+
+
 @pytest.mark.parametrize("make", [_qdq, _qlinear])
 def test_quantised_network(make):
     stated, _ = _parsed(make, 1, 3, 6, 6)

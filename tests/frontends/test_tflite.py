@@ -115,6 +115,23 @@ def test_equal_names_are_told_apart():
     assert len(graph.tensors) == 3
 
 
+@pytest.mark.parametrize("dtype", ["INT8", "FLOAT32"])
+def test_layers_are_called_after_the_last_operator_that_became_them(dtype):
+    """TensorFlow's converter joins names; where the first part alone is not unique, all are kept."""
+    net = TfliteBuilder()
+    x = net.input((1, 8, 8, 1), scale=0.1, dtype=dtype)
+    names = ("pool/Max;conv/Conv2D", "same;a", "same;b")
+    for i, name in enumerate(names):
+        shape = (1, 4 >> i, 4 >> i, 1)
+        options = {"FilterHeight": 2, "FilterWidth": 2, "StrideH": 2, "StrideW": 2, "Padding": 1}
+        x = net.operator(
+            "MAX_POOL_2D", [x], shape, options_table="Pool2DOptions", options=options, like=x, dtype=dtype, name=name
+        )
+    layers = parse_tflite(net.finish(x), "net").layers
+    assert [layer.name for layer in layers] == ["pool/Max", "same;a", "same;b"]
+    assert [layer.output for layer in layers] == list(names)
+
+
 def test_what_the_output_does_not_need_is_ignored():
     net = TfliteBuilder()
     x = net.input((1, 4), scale=0.1)
@@ -209,7 +226,9 @@ def test_refused(message):
 
 def test_every_unsupported_layer_is_named():
     net = TfliteBuilder()
-    x = net.operator("MUL", [_image(net)], (1, 4, 4, 2), scale=1 / 256, zero_point=-128, name="gate")
+    x = net.operator(
+        "MUL", [_image(net)], (1, 4, 4, 2), options_table="MulOptions", scale=1 / 256, zero_point=-128, name="gate"
+    )
     x = net.conv(x, **Weights(1).layer(2, 1, 1, 2), name="fine")
     x = net.operator("CUSTOM", [x], (1, 4, 4, 2), scale=0.1, name="mine", custom="Detection")
     x = net.operator("EXP", [x], (1, 8, 8, 2), scale=0.1, name="larger")

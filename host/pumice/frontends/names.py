@@ -1,5 +1,6 @@
-"""Names of the tensors that a network returns."""
+"""Names of the tensors that a network returns, and of layers."""
 
+from collections import Counter
 from dataclasses import replace
 
 from ..graph import Layer
@@ -31,3 +32,17 @@ class Names:
         return [
             replace(layer, inputs=tuple(map(self.of, layer.inputs)), output=self.of(layer.output)) for layer in layers
         ]
+
+
+def with_short_names(layers: list[Layer]) -> list[Layer]:
+    """Layers under names to read and to type.
+
+    TensorFlow's converter calls a layer ``a;b;c`` after all operators that became it, and ``a``, the last of them, is
+    enough unless another layer is called that. Tensors keep their names.
+    """
+    firsts = {layer.name: layer.name.split(";")[0] for layer in layers}
+    n_called = Counter(firsts.values())
+    return [
+        replace(layer, name=first) if (first := firsts[layer.name]) and n_called[first] == 1 else layer
+        for layer in layers
+    ]

@@ -18,7 +18,7 @@ from ..floating import FloatFunction, FloatGraph
 from ..graph import Add, Arrange, Conv, Graph, Layer, Pool, Resize, Softmax, Tensor, Window
 from ..quantise import clamp_bound, function_table
 from ..spec.numerics import MAX_SHIFT
-from .names import Names
+from .names import Names, with_short_names
 from .places import Transposed, padded, places
 from .tflite_constants import fold_constants
 from .tflite_file import FileOperator, FileTensor, TfliteFile, read_tflite
@@ -155,7 +155,7 @@ class Importer:
         return Graph(
             name=self.name,
             tensors=tensors,
-            layers=own.layers(layers),
+            layers=with_short_names(own.layers(layers)),
             input=next(iter(self.tensors)),
             output=output,
             input_shape=self.file.tensors[self.input].shape,

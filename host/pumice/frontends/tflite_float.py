@@ -10,6 +10,7 @@ from ..errors import ModelError, UnsupportedModelError
 from ..floating import FloatGraph
 from ..graph import Arrange, Layer, Tensor, Window
 from .build import FloatBuilder
+from .names import with_short_names
 from .places import Transposed
 from .tflite import ACTIVATIONS, CLAMPS, Importer
 from .tflite_file import FileOperator, FileTensor, TfliteFile
@@ -40,7 +41,8 @@ class FloatImporter(Importer):
     def _finish(self, layers: list[Layer]) -> FloatGraph:
         input_shape = self.file.tensors[self.input].shape
         source, outputs = next(iter(self.tensors)), self._outputs()
-        return self.builder.finish(source, outputs, input_shape, "tflite", self._output_names())
+        graph = self.builder.finish(source, outputs, input_shape, "tflite", self._output_names())
+        return replace(graph, layers=with_short_names(graph.layers))
 
     def _quantisation(self, tensor: FileTensor) -> tuple[float, int]:
         return 1.0, 0
