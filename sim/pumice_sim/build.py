@@ -12,14 +12,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import pumice.spec
 from pumice.spec.config import EngineConfig
 
-from .verilate import BOARD_SOURCE, SIGNED_HEADER, TOP, VERILATOR_FLAGS, tool_versions, verilate
+from .verilate import BOARD_SOURCE, LEARN, SIGNED_HEADER, TOP, VERILATOR_FLAGS, WATCH, tool_versions, verilate
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = "board.so"
@@ -53,27 +53,23 @@ def build_board(config: EngineConfig, *, trace: str | None = None) -> Path:
 
     from pumice_hdl.system.soft_core import verilog_source
 
-    command = [
-        sys.executable,
-        "-m",
-        "pumice_sim.elaborate",
-        json.dumps(asdict(config)),
-        *(["--trace"] if trace else []),
-    ]
-    elaboration = subprocess.run(command, capture_output=True, text=True, check=False)
-    if elaboration.returncode:
-        raise RuntimeError(f"elaborating {config.name} failed:\n{elaboration.stderr}")
-    library = build_library(config.name, elaboration.stdout, (verilog_source(),), trace=trace)
+    settings = json.dumps(asdict(config))
+    verilog = _run_module("elaborate", settings, *(["--trace"] if trace else []))
+    # What is traced spends its time in the tracer.
+    exercise = None if trace else lambda library: _run_module("exercise", settings, library)
+    library = build_library(config.name, verilog, (verilog_source(),), trace=trace, exercise=exercise)
     if key == _source_key(config, trace):  # else the sources have changed meanwhile
         _write_whole(key, library.parent.name)
     return library
 
 
 def build_library(
-    name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: str | None = None, harness: Path = BOARD_SOURCE
-) -> Path:
+    name: str, verilog: str, sources: tuple[Path, ...] = (), *, trace: str | None = None, harness: Path = BOARD_SOURCE,
+    exercise: Callable[[Path], object] | None = None,
+) -> Path:  # fmt: skip
     """Shared library of any design with the ports that the harness asks for; built when it is not there yet."""
-    options = repr((VERILATOR_FLAGS, trace, tool_versions())).encode()
+    profile = (WATCH, LEARN) if exercise else ()
+    options = repr((VERILATOR_FLAGS, profile, trace, tool_versions())).encode()
     files = (harness, SIGNED_HEADER, *sources)
     digest = _digest([verilog.encode(), options, *(file.read_bytes() for file in files)])
     folder = cache_folder() / f"{name}-{digest}"
@@ -83,10 +79,19 @@ def build_library(
             build = Path(temporary) / "build"
             build.mkdir()
             (build / f"{TOP}.v").write_text(verilog)
-            verilate(build / f"{TOP}.v", sources, build / LIBRARY, trace=trace, harness=harness)
+            verilate(build / f"{TOP}.v", sources, build / LIBRARY, trace=trace, harness=harness, exercise=exercise)
             shutil.rmtree(build / "obj")
             _rename(build, folder)
     return folder / LIBRARY
+
+
+def _run_module(name: str, *arguments) -> str:
+    """What a module of this package prints. RuntimeError: it failed; the message holds what it said."""
+    command = [sys.executable, "-m", f"pumice_sim.{name}", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command[1:3])} failed:\n{result.stderr}")
+    return result.stdout
 
 
 def _source_key(config: EngineConfig, trace: str | None) -> Path:

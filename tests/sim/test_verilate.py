@@ -1,6 +1,9 @@
 """What the compiler makes of signed arithmetic and of counts, which are where it went wrong or is helped."""
 
 import ctypes
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 from pumice_sim.build import build_library
 from pumice_sim.convert import simulation_verilog
 
+ROOT = Path(__file__).parents[2]
 SEED, N_TERMS = 7, 2000
 N_CAUSES = 4
 
@@ -63,18 +67,25 @@ class Arithmetic(wiring.Component):
         return m
 
 
-@pytest.fixture(scope="module")
-def evaluate():
+def call(library: Path, terms: np.ndarray) -> np.ndarray:
+    """Results for terms, a row each."""
+    results = np.zeros_like(terms)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (terms, results)]
+    ctypes.CDLL(str(library)).evaluate(*pointers, ctypes.c_uint64(len(terms)))
+    return results
+
+
+def exercise(library: Path) -> None:
+    """Some evaluations in a process of its own."""
+    code = f"from {__name__} import *; call({str(library)!r}, np.arange(7 * 500).reshape(500, 7))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module", params=[None, exercise], ids=["once", "for its branches"])
+def evaluate(request):
     harness = Path(__file__).with_name("arithmetic.cpp")
-    library = ctypes.CDLL(str(build_library("arithmetic", simulation_verilog(Arithmetic()), harness=harness)))
-
-    def evaluate(terms: np.ndarray) -> np.ndarray:
-        results = np.zeros_like(terms)
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (terms, results)]
-        library.evaluate(*pointers, ctypes.c_uint64(len(terms)))
-        return results
-
-    return evaluate
+    verilog = simulation_verilog(Arithmetic())
+    return partial(call, build_library("arithmetic", verilog, harness=harness, exercise=request.param))
 
 
 def test_agrees_with_numpy(evaluate):
