@@ -11,5 +11,5 @@ from .harness import simulate
 @pytest.mark.parametrize("name", ["TINY", "Z7020"])
 def test_dma(name):
     # With several cores there is one kind of transfer more, to the banks of one core.
-    n_tests = 25 if CONFIGS[name].n_cores > 1 else 24
+    n_tests = 26 if CONFIGS[name].n_cores > 1 else 25
     simulate(WithIds(Dma(CONFIGS[name])), "dma_tb", n_tests=n_tests, env={"CONFIG": name})

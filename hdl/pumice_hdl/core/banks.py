@@ -23,23 +23,29 @@ class ActivationBanks(wiring.Component):
         Byte address, every cycle.
     vector : Out(ArrayLayout(unsigned(8), config.n_lanes))
         Byte ``address + i`` (mod the memory's size) in element ``i``, ``latency`` cycles after the address.
+    aligned : Out(ArrayLayout(unsigned(8), config.n_lanes))
+        The same, ``aligned_latency`` cycles after an address that is a multiple of ``n_lanes``.
     write : In(bank_write_layout(config))
         From the write bus, the same for every core.
 
     Attributes
     ----------
+    aligned_latency : int
+        Cycles: row, bank address, memory, its output register.
     latency : int
-        Cycles: row, bank address, memory, its output register, then the rotator's.
+        The rotator's more.
     """
 
     def __init__(self, config: EngineConfig):
         self.config = config
         self._rotator = Rotator(config.n_lanes)
-        self.latency = 4 + self._rotator.latency
+        self.aligned_latency = 4
+        self.latency = self.aligned_latency + self._rotator.latency
         super().__init__(
             {
                 "address": In(config.address_bits),
                 "vector": Out(data.ArrayLayout(unsigned(8), config.n_lanes)),
+                "aligned": Out(data.ArrayLayout(unsigned(8), config.n_lanes)),
                 "write": In(bank_write_layout(config)),
             }
         )
@@ -57,7 +63,7 @@ class ActivationBanks(wiring.Component):
         m.d.sync += wrap.eq(lowest_ones(first_bank, n_lanes))
         # Whole vectors are delayed, not their elements: a simulator copies words.
         bytes_read = Signal(8 * n_lanes)
-        m.d.comb += rotator.vector.eq(delayed(m, bytes_read, 1))
+        m.d.comb += [self.aligned.eq(delayed(m, bytes_read, 1)), rotator.vector.eq(self.aligned)]
         write_rows = data.View(self.write.shape()["rows"].shape, delayed(m, self.write.rows.as_value(), 1))
         write_data = delayed(m, self.write.data.as_value(), 1)
         write_enable = delayed(m, self.write.enable, 1, reset_less=False)
@@ -74,7 +80,7 @@ class ActivationBanks(wiring.Component):
                 write.en.eq(write_enable[b]),
             ]
         m.d.comb += [
-            rotator.amount.eq(delayed(m, first_bank, self.latency - rotator.latency)),
+            rotator.amount.eq(delayed(m, first_bank, self.aligned_latency)),
             self.vector.eq(rotator.rotated),
         ]
         return m

@@ -180,7 +180,7 @@ class Core(wiring.Component):
 
         # A striped layer: from the banks to the lanes, each with its own terms, and to sums of all lanes.
         def from_banks(value):
-            return delayed(m, value, banks.latency, reset_less=False)
+            return delayed(m, value, banks.aligned_latency, reset_less=False)
 
         m.d.comb += [
             reader.start.eq(self.start & striped),
@@ -190,7 +190,7 @@ class Core(wiring.Component):
             reader.n_rows.eq(fetch.n_rows),
             reader.n_slots.eq(fetch.n_slots),
             reader.layer.eq(self.front),
-            lanes.vector.eq(banks.vector),
+            lanes.vector.eq(banks.aligned),
             lanes.load.eq(from_banks(reader.valid & ~reader.is_slot)),
             lanes.slot.eq(from_banks(reader.valid & reader.is_slot)),
             lanes.index.eq(from_banks(reader.index)),

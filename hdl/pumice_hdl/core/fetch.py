@@ -13,6 +13,7 @@ from ..layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout, word_layou
 from .weight_memory import WeightMemory
 
 N_HEADERS = 3  # two requests a header, and about five cycles from asking for one to room for the next
+N_STRIPED_HEADERS = 16  # ahead in striped layers, which have no streams to wait for it and may have short rows
 N_WORDS = 8  # of a stream; five requests are under way at one word a cycle
 
 
@@ -130,7 +131,7 @@ class SegmentFetch(wiring.Component):
         m = Module()
         depth = self.config.weight_depth
         m.submodules.headers = headers = ResetInserter(self.start)(
-            SyncFIFO(width=2 * WEIGHT_WORD_BITS, depth=N_HEADERS)
+            SyncFIFO(width=2 * WEIGHT_WORD_BITS, depth=N_STRIPED_HEADERS)
         )
         m.submodules.indices = indices = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
         m.submodules.values = values = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
@@ -145,7 +146,7 @@ class SegmentFetch(wiring.Component):
             m.d.sync += later.eq(Mux(self.start, Read.NONE, earlier))
 
         # Room that has not been asked for; a queue entry's room comes back when it is taken.
-        header_room = Signal(range(N_HEADERS + 1), init=N_HEADERS)
+        header_room = Signal(range(N_STRIPED_HEADERS + 1), init=N_HEADERS)
         second_half = Signal()  # of the header to ask for
         asks_header = request == Read.HEADER
         m.d.sync += [
@@ -251,7 +252,7 @@ class SegmentFetch(wiring.Component):
                 table_index.eq(0),
                 second_half.eq(0),
                 first_half_arrived.eq(0),
-                header_room.eq(N_HEADERS),
+                header_room.eq(Mux(self.striped, N_STRIPED_HEADERS, N_HEADERS)),
                 values_turn.eq(0),
                 *(
                     signal.eq(signal.init)

@@ -114,23 +114,15 @@ class RowSums(wiring.Component):
         arrives = delayed(m, pop, latency, reset_less=False)
         is_last = delayed(m, header.last, latency)
         address = delayed(m, header.out_address[: self.config.address_bits], latency)
-        n_packed = Signal(range(PACKED_ROWS + 1))
+        n_packed = Signal(range(PACKED_ROWS))
         packed = Signal(data.ArrayLayout(8, PACKED_ROWS), reset_less=True)
         first_address = Signal(self.config.address_bits, reset_less=True)
-        complete = Signal()
-        m.d.sync += complete.eq(0)
+        completes = Signal()
+        m.d.comb += completes.eq(arrives & (is_last | (n_packed + 1 == self.layer.n_store[:4])))
         with m.If(arrives):
-            fresh = (n_packed == 0) | complete
-            count = Mux(complete, 0, n_packed)
-            m.d.sync += [
-                packed[count[:3]].eq(unit.activation),
-                n_packed.eq(count + 1),
-                complete.eq(is_last | (count + 1 == self.layer.n_store[:4])),
-            ]
-            with m.If(fresh):
+            m.d.sync += [packed[n_packed].eq(unit.activation), n_packed.eq(Mux(completes, 0, n_packed + 1))]
+            with m.If(n_packed == 0):
                 m.d.sync += first_address.eq(address)
-        with m.Elif(complete):
-            m.d.sync += n_packed.eq(0)
 
         entry = data.StructLayout(
             {"data": 8 * PACKED_ROWS, "address": self.config.address_bits, "n_rows": range(PACKED_ROWS + 1)}
@@ -140,10 +132,10 @@ class RowSums(wiring.Component):
         result = self.results.payload
         leaves = Signal()
         m.d.comb += [
-            w.data.eq(packed),
-            w.address.eq(first_address),
-            w.n_rows.eq(n_packed),
-            queue.w_en.eq(complete),
+            w.data.eq(Cat(Mux(n_packed == i, unit.activation.as_unsigned(), packed[i]) for i in range(PACKED_ROWS))),
+            w.address.eq(Mux(n_packed == 0, address, first_address)),
+            w.n_rows.eq(n_packed + 1),
+            queue.w_en.eq(completes),
             self.results.valid.eq(queue.r_rdy),
             leaves.eq(self.results.valid & self.results.ready),
             queue.r_en.eq(leaves),

@@ -8,7 +8,7 @@ from pumice.spec.config import EngineConfig
 from ..layouts import LAYER_LAYOUT
 from .row_issue import Activity
 
-SETTLE_CYCLES = 24
+SETTLE_CYCLES = 21
 """From the last read to the last row sum in its queue, with some to spare: banks, lanes, multipliers."""
 
 

@@ -16,6 +16,7 @@ WORD_BYTES = 8
 MEMORY_WORD_BITS = 37  # of 40-bit byte addresses
 READ_BUFFER_BEATS = 4  # cuts the path from the engine's ready to rready; bridges the change of transfers
 SOURCE_WORDS = 16  # words asked of the chip ahead: the most that `EnginePort` allows
+MAX_UNANSWERED = 32  # bursts written
 SIZE_8_BYTES, BURST_INCR, CACHE_NORMAL = 3, 1, 0b0011
 
 
@@ -103,12 +104,13 @@ class Dma(wiring.Component):
     A transfer of ``transfers``, or one of the log where there is none, or the firmware's own by ``submit``, which goes
     first, enters a queue of one, from where its runs go one by one, each checked (3 cycles) while the one before it
     moves. Between two runs that are read the addresses of the second are issued while the first one's data still
-    arrives, and the destination pauses for one cycle. A transfer that follows or is a write starts after everything
-    before it has completed; the runs of one write follow each other without waiting for answers.
+    arrives, and the destination pauses for one cycle. A read that follows a write and a write that follows a read start
+    after everything before them has completed; writes follow each other without waiting for answers.
 
     Reads take a word a cycle, as the memory delivers and the destination accepts; any number of bursts may be
-    outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles; data may precede its
-    address. A read counts when its last word is accepted by its destination, a write when all responses are in.
+    outstanding. Writes send a word a cycle when the source answers within SOURCE_WORDS cycles, as long as fewer than
+    MAX_UNANSWERED bursts have no response; data may precede its address. A read counts when its last word is accepted
+    by its destination, a write when all responses are in.
 
     Faults, after which ``submit`` is ignored and nothing taken from the stream until ``clear``:
 
@@ -117,9 +119,9 @@ class Dma(wiring.Component):
         buffer that does not exist, or writes from weights or from one core's banks. It does not touch the bus;
         ``fault_address`` is where it would have begun.
     bus
-        The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written; of
-        a write of several runs, the start of its first. The running run goes on to its end, as AXI demands, but a read
-        delivers neither the failed word nor any later one. Neither this transfer nor the queued one counts.
+        The memory answered SLVERR or DECERR; ``fault_address`` is the word read, or the start of the burst written.
+        The running run goes on to its end, as AXI demands, but a read delivers neither the failed word nor any later
+        one. Neither this transfer nor a later one counts; of writes that follow at once, data may be in memory.
 
     Reset it only while it is not busy: bursts cannot be taken back.
 
@@ -210,10 +212,9 @@ class Dma(wiring.Component):
                     "core": 8,
                     "local": word_bits,  # next word on the chip
                     "left": word_bits,  # words not yet through the data channel
-                    "address": MEMORY_WORD_BITS,  # next word to arrive, or start of the next burst to be answered
+                    "address": MEMORY_WORD_BITS,  # next word to arrive, or start of the burst that is sent
                     "skipped": 3,  # bytes of the first word in front of the run
                     "last_bytes": 3,  # of the last word; 0: all
-                    "one_of_several": 1,  # runs
                     "ends_transfer": 1,
                 }
             ),
@@ -224,12 +225,14 @@ class Dma(wiring.Component):
         dropped = Signal()
         to_ask = Signal(word_bits, reset_less=True)  # words of a write not yet asked of their source
         place = Signal(range(BURST_BEATS), reset_less=True)  # of the next write beat, counted from a burst boundary
-        n_unanswered = Signal(range((1 << word_bits) // BURST_BEATS + 2))  # write bursts sent
-        done, free = Signal(), Signal()
+        burst_sent = data.StructLayout({"address": MEMORY_WORD_BITS, "source": Source, "ends_transfer": 1})
+        m.submodules.unanswered = unanswered = SyncFIFO(width=burst_sent.size, depth=MAX_UNANSWERED)
+        done, quiet, free = Signal(), Signal(), Signal()
         m.d.comb += [
-            done.eq(busy & ~moving & (n_unanswered == 0)),
-            # Data of a write's next run may follow before the memory has answered for this one.
-            free.eq(~busy | done | (continues & front.write & ~moving)),
+            done.eq(busy & ~moving & (unanswered.level == 0)),
+            quiet.eq(~busy | done),
+            # Data of a write may follow that of another before the memory has answered.
+            free.eq(quiet | (front.write & running.write & ~moving)),
         ]
 
         fault, fault_address = Signal(8), Signal(32, reset_less=True)
@@ -287,7 +290,7 @@ class Dma(wiring.Component):
             with m.State("READY"):
                 with m.If(front_dropped & ~issued):
                     m.next = "EMPTY"
-                with m.Elif(~inside), m.If(free):
+                with m.Elif(~inside), m.If(quiet):
                     m.d.comb += bounds_fault.eq(1)
                     m.next = "EMPTY"
                 with m.Else():
@@ -327,13 +330,11 @@ class Dma(wiring.Component):
                 running.left.eq(front_words),
                 running.skipped.eq(start_byte),
                 running.last_bytes.eq(start_byte + front.n_bytes),
-                running.one_of_several.eq(continues | (front.n_runs != 1)),
                 running.ends_transfer.eq(front.n_runs == 1),
+                running.address.eq(front_address),
                 in_first_word.eq(1),
                 to_ask.eq(front_words),
             ]
-            with m.If(~(front.write & continues)):
-                m.d.sync += running.address.eq(front_address)
 
         # Reads: memory -> short queue -> destination.
         axi, engine = self.memory, self.engine
@@ -375,6 +376,7 @@ class Dma(wiring.Component):
         m.submodules.leaving = leaving = SyncFIFO(width=64, depth=SOURCE_WORDS)
         n_ahead = Signal(range(SOURCE_WORDS + 1))  # words asked for and not yet sent
         ask, asked, sent, answered, ram_answers = Signal(), Signal(), Signal(), Signal(), Signal()
+        leaves, answers = data.View(burst_sent, unanswered.w_data), data.View(burst_sent, unanswered.r_data)
         m.d.comb += [
             ask.eq(busy & running.write & (to_ask != 0) & (n_ahead != SOURCE_WORDS)),
             engine.activation_reads.valid.eq(ask & (running.space == SPACE_ACTIVATIONS)),
@@ -383,7 +385,7 @@ class Dma(wiring.Component):
             asked.eq(self.ram.read | (engine.activation_reads.valid & engine.activation_reads.ready)),
             leaving.w_en.eq(engine.activation_data.valid | ram_answers),
             leaving.w_data.eq(Mux(ram_answers, self.ram.read_data, engine.activation_data.payload)),
-            axi.wvalid.eq(leaving.r_rdy),
+            axi.wvalid.eq(leaving.r_rdy & unanswered.w_rdy),
             axi.wdata.eq(leaving.r_data),
             axi.wstrb.eq(
                 Cat(
@@ -393,15 +395,19 @@ class Dma(wiring.Component):
                 )
             ),
             axi.wlast.eq((place == BURST_BEATS - 1) | (running.left == 1)),
-            leaving.r_en.eq(axi.wready),
+            leaving.r_en.eq(axi.wready & unanswered.w_rdy),
             sent.eq(axi.wvalid & axi.wready),
+            leaves.address.eq(running.address),
+            leaves.source.eq(source),
+            leaves.ends_transfer.eq(running.ends_transfer & (running.left == 1)),
+            unanswered.w_en.eq(sent & axi.wlast),
             axi.bready.eq(1),
             answered.eq(axi.bvalid),
+            unanswered.r_en.eq(answered),
         ]
         m.d.sync += [
             ram_answers.eq(self.ram.read),
             n_ahead.eq(n_ahead + asked - sent),
-            n_unanswered.eq(n_unanswered + (sent & axi.wlast) - answered),
         ]
         with m.If(asked):
             m.d.sync += to_ask.eq(to_ask - 1)
@@ -416,7 +422,7 @@ class Dma(wiring.Component):
             m.d.sync += [running.left.eq(running.left - 1), moving.eq(running.left != 1)]
         with m.If(received):
             m.d.sync += running.address.eq(running.address + 1)
-        with m.If(answered & ~running.one_of_several):
+        with m.Elif(unanswered.w_en):
             m.d.sync += running.address.eq(Cat(C(0, 4), running.address[4:] + 1))
 
         burst = issuer.bursts.p
@@ -450,7 +456,7 @@ class Dma(wiring.Component):
         with m.If(bus_fault):
             m.d.sync += [
                 fault.eq(FAULT_CODES["bus"]),
-                fault_address.eq(Cat(C(0, 3), running.address)),
+                fault_address.eq(Cat(C(0, 3), Mux(answered, answers.address, running.address))),
                 front_dropped.eq(1),
                 dropped.eq(1),
             ]
@@ -458,8 +464,13 @@ class Dma(wiring.Component):
         completed = {
             Source.LIST: self.completed, Source.FIRMWARE: self.own_completed, Source.LOG: self.log_completed
         }  # fmt: skip
+        read_ends = done & ~running.write & running.ends_transfer
+        write_ends = answered & answers.ends_transfer
         for counter, step in (
-            *((counter, done & ~dropped & running.ends_transfer & (source == n)) for n, counter in completed.items()),
+            *(
+                (counter, counts & ((read_ends & (source == n)) | (write_ends & (answers.source == n))))
+                for n, counter in completed.items()
+            ),
             (self.read_bytes, (received & counts) << 3),
             (self.write_bytes, (sent & counts) << 3),
         ):
