@@ -204,7 +204,7 @@ def _encode_overlapped(
     addresses, next_inputs = overlapped
     roomy = replace(plan, addresses=addresses, next_inputs=next_inputs)
     encoded = _encode_all(operations, roomy, requests)
-    if requests.striped or not any(p.slots_streamed for p in encoded[1]):
+    if requests.striped or not any(p.streamed_range for p in encoded[1]):
         return roomy, encoded
     tight = _encode_all(operations, plan, requests)
     if _n_cycles(tight[1], plan) < _n_cycles(encoded[1], roomy):
@@ -298,6 +298,6 @@ def _describe_layer(
         "weight_bytes": sum(len(data) for part in parts for data in (*part.segments, *part.slots)),
         "streamed": any(part.streamed_bytes for part in parts),
         "streamed_bytes": sum(part.streamed_bytes for part in parts),
-        "streamed_slot_bytes": sum(len(slots) for part in parts if part.slots_streamed for slots in part.slots),
+        "streamed_slot_bytes": sum(len(slots) for part in parts for slots in part.streamed_slots),
         "predicted_cycles": sum(timeline.layers[tag] for tag in tags),
     }

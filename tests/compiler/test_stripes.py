@@ -1,4 +1,4 @@
-"""Striped layers whose slots do not fit: two layers share a place, a layer streams in parts."""
+"""Striped layers whose slots do not fit: layers share a place, a layer streams in parts."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from .checks import assert_matches_golden
 from .graphs import GraphBuilder
 
 SHARING = [64] * 5  # 16,384 bytes of slots on TINY, which has as many bytes of activation memory
+MORE_SHARING = [64] * 6
 LONG = [600, 128]
 
 
@@ -41,17 +42,19 @@ def slot_places(image: Image) -> set[int]:
     return places
 
 
-def test_two_layers_share_a_place():
-    """Slots that nearly fit: parts of two layers stream to one place, all layers are striped."""
-    graph = perceptron(1, SHARING)
+@pytest.mark.parametrize(("sizes", "n_passes"), [(SHARING, [1, 2]), (MORE_SHARING, [1, 1, 2])], ids=str)
+def test_layers_share_a_place(sizes, n_passes):
+    """Slots that nearly fit: parts of two or three layers stream to one place, all layers are striped."""
+    graph = perceptron(1, sizes)
     image = assert_matches_golden(graph, TINY, seed=2)
     layers = image.metadata["layers"]
     assert all("stripes" in layer["format"] for layer in layers)
     streamed = [layer for layer in layers if layer["streamed"]]
-    assert [len(layer["tags"]) for layer in streamed] == [2, 2]
+    assert [len(layer["tags"]) for layer in streamed] == n_passes
     n_bytes = sum(layer["weight_bytes"] for layer in layers)
     assert 0 < image.metadata["streamed_bytes"] < n_bytes / 3
-    assert len(slot_places(image)) == 1
+    places = slot_places(image)
+    assert max(places) - min(places) < max(layer["streamed_slot_bytes"] for layer in streamed)
 
 
 @pytest.mark.parametrize("density", [1.0, 0.1])

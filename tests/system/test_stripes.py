@@ -5,7 +5,7 @@ import pytest
 from pumice.compiler import compile_graph
 
 from ..compiler.graphs import GraphBuilder
-from ..compiler.test_stripes import LONG, SHARING, perceptron
+from ..compiler.test_stripes import LONG, MORE_SHARING, SHARING, perceptron
 from .checks import assert_rtl_matches_golden
 
 MEMORIES = [{}, {"latency": 150, "bandwidth": 0.2}]
@@ -31,11 +31,11 @@ def test_rtl_matches_golden(boards, config, seed):
 
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_slots_that_stream(boards, memory):
-    """Two layers whose slots share a place; a layer whose slots stream in parts."""
+    """Layers whose slots share a place; a layer whose slots stream in parts."""
     rng = np.random.default_rng(5)
     board = boards("TINY", **memory)
-    shared, long = perceptron(1, SHARING), perceptron(3, LONG, 0.1)
-    for graph, formats in ((shared, None), (long, {long.layers[0].name: "stripes"})):
+    sharing, long = (perceptron(1, sizes) for sizes in (SHARING, MORE_SHARING)), perceptron(3, LONG, 0.1)
+    for graph, formats in (*((graph, None) for graph in sharing), (long, {long.layers[0].name: "stripes"})):
         samples = [rng.integers(-128, 128, graph.tensors["input"].shape).astype(np.int8) for _ in range(2)]
         assert compile_graph(graph, board.config, formats=formats).metadata["streamed_bytes"]
         assert assert_rtl_matches_golden(board, graph, samples, formats=formats) >= 2 * len(samples)

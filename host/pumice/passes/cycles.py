@@ -38,7 +38,9 @@ SHORT_RUN_CYCLES = 26
 
 HEADER_CYCLES = 2
 """To fetch a row's header: the least that a row of a striped layer takes."""
-STRIPED_CYCLES = 28
+HEADERS_AHEAD_CYCLES = 18
+"""For which headers of a striped layer are fetched before its first row is summed up."""
+STRIPED_CYCLES = 27
 """Of a striped layer besides its reads and what grows with lanes and cores: banks, lanes, requantiser, store."""
 FIRST_STRIPED_CYCLES = 10
 """More in a run's first layer: the preamble."""
@@ -74,10 +76,7 @@ def predict_cycles(
             predict_striped(layer_pass.n_vectors, len(slots) // config.n_lanes, len(rows))
             for slots, rows in zip(layer_pass.slots, layer_pass.cores, strict=True)
         )
-        # The adder tree, the rotators of banks and write bus, and the cores' last results, which take turns.
-        tree = config.n_lanes.bit_length() - 1
-        last = STRIPED_CYCLES + tree + 2 * -(-tree // 2) + config.n_cores - 1
-        return reads + last + FIRST_STRIPED_CYCLES * is_first
+        return reads + striped_rest(config) + FIRST_STRIPED_CYCLES * is_first
     n_tiles = count_tiles(n_store, config)
     issue = max(_issue_cycles(rows, n_tiles) for rows in layer_pass.cores)
     n_rows = sum(len(rows) for rows in layer_pass.cores)
@@ -92,7 +91,14 @@ def predict_cycles(
 
 def predict_striped(n_vectors: int, n_slots: int, n_rows: int) -> int:
     """Cycles from a core's first read for a striped layer to its last row sum."""
-    return n_vectors + max(n_slots, HEADER_CYCLES * n_rows)
+    return n_vectors + max(n_slots, HEADER_CYCLES * n_rows - HEADERS_AHEAD_CYCLES)
+
+
+def striped_rest(config: EngineConfig) -> int:
+    """Cycles of a striped layer from its last row sum to the next layer."""
+    # The adder tree, the write bus's rotator, and the cores' last results, which take turns.
+    tree = config.n_lanes.bit_length() - 1
+    return STRIPED_CYCLES + tree + -(-tree // 2) + config.n_cores - 1
 
 
 def predict_issue(layer: "EncodedLayer", config: EngineConfig) -> int:

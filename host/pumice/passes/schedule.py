@@ -158,13 +158,13 @@ def _load_list(segments: _Segments, passes: list[LayerPass], n_resident_words: i
                 n_bytes=len(resident),
             )
     for p in passes:
-        for core, slots in enumerate(() if p.slots_streamed else p.slots):
+        for core, slots in enumerate(p.resident_slots):
             if slots:
                 commands.transfer(
                     space=SPACE_BANKS,
                     buffer=BUFFER_IMAGE,
                     core=core,
-                    local=p.slot_address,
+                    local=p.resident_address,
                     offset=segments.put(slots),
                     n_bytes=len(slots),
                 )
@@ -213,7 +213,7 @@ def _run_list(segments: _Segments, jobs: list[Job], plan: Plan, *, debug: bool) 
     for i, job in enumerate(jobs):
         for visit in slot_arrivals.get(i, ()):
             layer_pass = jobs[visit].layer_pass
-            order.slots(layer_pass, [segments.put(slots) for slots in layer_pass.slots])
+            order.slots(layer_pass, [segments.put(slots) for slots in layer_pass.streamed_slots])
         for visit in visits.arrivals.get(i, ()):
             layer_pass = jobs[visit].layer_pass
             if id(layer_pass) not in segment_offsets:
@@ -292,16 +292,16 @@ class _Order:
 
     def slots(self, layer_pass: LayerPass, offsets: list[int]) -> None:
         """Bring the slots of all cores."""
-        for core, (slots, offset) in enumerate(zip(layer_pass.slots, offsets, strict=True)):
+        for core, (slots, offset) in enumerate(zip(layer_pass.streamed_slots, offsets, strict=True)):
             if slots:
-                fields = {"local": layer_pass.slot_address, "offset": offset, "n_bytes": len(slots)}
+                fields = {"local": layer_pass.streamed_place.start, "offset": offset, "n_bytes": len(slots)}
                 self._put(_slot_place(layer_pass), space=SPACE_BANKS, buffer=BUFFER_IMAGE, core=core, write=0, **fields)
 
     def layer(self, job: Job, address: int, *, at_least: int = 0) -> None:
         """Run a job with its weights at ``address``, when ``at_least`` so many transfers have completed."""
         places = [(SPACE_ACTIVATIONS, *region) for region in job.regions]
         places.append((SPACE_WEIGHTS, address, address + job.layer_pass.n_words))
-        if job.layer_pass.slots_streamed:
+        if job.layer_pass.streamed_range:
             places.append(_slot_place(job.layer_pass))
         after = max(at_least, *(_last(self._transfers, place) for place in places))
         descriptor = job.descriptor | {"segment": address}
@@ -316,7 +316,8 @@ class _Order:
 
 
 def _slot_place(layer_pass: LayerPass) -> tuple[int, int, int]:
-    return SPACE_ACTIVATIONS, layer_pass.slot_address, layer_pass.slot_address + max(map(len, layer_pass.slots))
+    """Of the slots that stream."""
+    return SPACE_ACTIVATIONS, layer_pass.streamed_place.start, layer_pass.streamed_place.stop
 
 
 def _last(counts: dict[tuple[int, int, int], int], place: tuple[int, int, int]) -> int:
@@ -362,14 +363,15 @@ def _slot_arrivals(jobs: list[Job], plan: Plan) -> dict[int, list[int]]:
     The first ones follow the inputs at once where the walker has room for them, so that they do not hold up its layers.
     """
     arrivals: dict[int, list[int]] = {}
-    last_used: dict[int, int] = {}
+    last_used: dict[tuple[int, int, int], int] = {}  # the job behind it
     room = plan.config.n_cores + len(plan.network_inputs) <= QUEUED_TRANSFERS
     for i, job in enumerate(jobs):
-        if job.layer_pass.slots_streamed:
-            place = job.layer_pass.slot_address
+        if job.layer_pass.streamed_range:
+            place = _slot_place(job.layer_pass)
             first = 0 if room and not last_used else 1
-            arrivals.setdefault(min(i, last_used[place] + 2 if place in last_used else first), []).append(i)
-            last_used[place] = i
+            free = _last(last_used, place)
+            arrivals.setdefault(min(i, free + 1 if free else first), []).append(i)
+            last_used[place] = i + 1
     return arrivals
 
 

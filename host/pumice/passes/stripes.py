@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import CompileError
 from ..spec.config import EngineConfig
 from ..spec.stripes import PACKED_ROWS, byte_slots, pair_slots
-from .cycles import STRIPED_CYCLES, predict_issue, predict_striped, transfer_cycles
+from .cycles import predict_issue, predict_striped, striped_rest, transfer_cycles
 from .encode import BitString, EncodedLayer, EncodedRow, deal_rows
 from .operation import Operation
 from .plan import Plan
@@ -51,6 +51,9 @@ class StripedLayer(EncodedLayer):
         Groups before which the layer is cut into passes.
     streamed : frozenset of int
         Passes whose slots come in every run; those of the others stay.
+    n_head, n_tail : int
+        Bytes a core, whole bank rows, that come in every run in front of slots that stay, or behind them; 0 in a layer
+        with cuts.
     """
 
     vector_address: int
@@ -59,6 +62,8 @@ class StripedLayer(EncodedLayer):
     n_packed: int
     cuts: tuple[int, ...] = ()
     streamed: frozenset[int] = frozenset()
+    n_head: int = 0
+    n_tail: int = 0
 
     @property
     def parts(self) -> list[range]:
@@ -86,8 +91,8 @@ class StripedLayer(EncodedLayer):
 def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collection[str] = ()) -> list[EncodedLayer]:
     """Layers with those striped that gain most a byte, as far as bytes ``free`` of the activation memory hold slots.
 
-    Where one more would nearly fit, two layers share a place (`_share`). Layers in ``names`` are striped in any case;
-    in parts that stream if they do not fit.
+    Where one more would nearly fit, two or three layers share a place (`_share`). Layers in ``names`` are striped in
+    any case; in parts that stream if they do not fit.
 
     Raises
     ------
@@ -122,7 +127,7 @@ def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collectio
             chosen[i], left = _streamed(striped, left, config), 0
     if left == 0 or any(isinstance(layer, StripedLayer) and layer.streamed for layer in chosen):
         return chosen
-    # More layers, two of which share a place.
+    # More layers, some of which share a place.
     more, n_bytes, saved = list(layers), 0, 0
     for _, _, i, striped, n_layer_bytes, layer_saved in gains:
         more[i] = striped
@@ -152,22 +157,38 @@ def _streamed(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> Stripe
 
 
 def _share(layers: list[EncodedLayer], n_bytes: int, config: EngineConfig) -> tuple[list[EncodedLayer], int] | None:
-    """Layers with the last rows of two striped ones streamed to one place, which saves ``n_bytes`` or more a core.
+    """Layers two or three of which stream slots to one place, which saves ``n_bytes`` or more a core.
 
-    The rows of the first of the two come while a run's first layers run, those of the other when the first one has run.
-    The second value is what the waiting and the passes cost, in cycles. None: no two layers are large enough.
+    The first of them streams the head of its slots; what stays lies behind the place. Of three the second streams the
+    tail, and what stays lies in front of the place. Both wait for their slots. The last one streams the tail as well,
+    for which a pass of its own waits. The slots of each come when the one before it has run.
+    The second value is what the waiting and the pass cost, in cycles. None: no layers are large enough.
     """
-    ends = list(itertools.accumulate(_n_cycles(layer, config) for layer in layers))
-    tails = {}
-    for i, layer in enumerate(layers):
-        if isinstance(layer, StripedLayer) and (tail := _cut_tail(layer, n_bytes, config)):
-            tails[i] = tail
+    n_cycles = [_n_cycles(layer, config) for layer in layers]
+    ends = list(itertools.accumulate(n_cycles))
     best = None
-    for i, j in itertools.combinations(tails, 2):
-        waits = ((ends[i], tails[i][1]), (ends[j] - ends[i], tails[j][1]))
-        cost = sum(max(0, transfer_cycles(config.n_cores, n) - time) for time, n in waits) + 2 * STRIPED_CYCLES
-        if best is None or cost < best[1]:
-            best = [tails[k][0] if k in (i, j) else layer for k, layer in enumerate(layers)], cost
+    for n_sharing in (2, 3):
+        n_slots = -(-n_bytes // (n_sharing - 1) // config.n_lanes)
+        n_place, n_time = n_slots * config.n_lanes, transfer_cycles(config.n_cores, n_slots * config.n_lanes)
+        striped = {
+            i: layer for i, layer in enumerate(layers)
+            if isinstance(layer, StripedLayer) and _n_slots(layer, layer.groups, config) > n_slots
+        }  # fmt: skip
+        tails = {i: tail for i, layer in striped.items() if (tail := _cut_tail(layer, n_place, config))}
+        for chosen in itertools.combinations(striped, n_sharing):
+            if chosen[-1] not in tails:
+                continue
+            waited, arrives = 0, 0
+            for i in chosen:
+                arrives += n_time if i != chosen[-1] else transfer_cycles(config.n_cores, tails[i][1])
+                waited += max(0, arrives - waited - (ends[i] if i == chosen[-1] else ends[i] - n_cycles[i]))
+                arrives = max(arrives, ends[i] + waited)
+            cost = waited + striped_rest(config)
+            if best is None or cost < best[1]:
+                first, *middle, last = chosen
+                parts = {first: replace(striped[first], n_head=n_place), last: tails[last][0]}
+                parts |= {i: replace(striped[i], n_tail=n_place) for i in middle}
+                best = [parts.get(i, layer) for i, layer in enumerate(layers)], cost
     return best
 
 
@@ -183,7 +204,11 @@ def _cut_tail(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> tuple[
 
 def _n_cycles(layer: EncodedLayer, config: EngineConfig) -> int:
     """About the cycles of a layer in one tile."""
-    return _cost(layer, config)[1] + STRIPED_CYCLES if isinstance(layer, StripedLayer) else predict_issue(layer, config)
+    return (
+        _cost(layer, config)[1] + striped_rest(config)
+        if isinstance(layer, StripedLayer)
+        else predict_issue(layer, config)
+    )
 
 
 def is_possible(operation: Operation, plan: Plan) -> bool:

@@ -27,7 +27,9 @@ COMMAND_CYCLES = 4
 ACCEPT_CYCLES = 4
 """From a transfer in front of the DMA to its first address."""
 SOURCE_CYCLES = 12
-"""From a write's start to its first word on the bus."""
+"""From a write's start to its first word on the bus, read from the banks."""
+LOG_SOURCE_CYCLES = 3
+"""The same of the log, in the soft core's RAM."""
 LOG_CYCLES = 8
 """From a layer's completion to its entry's transfer."""
 END_CYCLES = 4
@@ -56,21 +58,24 @@ class _Dma:
     def __init__(self):
         self._taken = 0.0  # when the last one left the queue
         self._end = 0.0  # when it was complete
+        self._sent = 0.0  # when its last word was on the bus
         self._writes = False
 
-    def move(self, offered: float, n_runs: int, n_bytes: int, *, write: bool) -> tuple[float, float]:
+    def move(
+        self, offered: float, n_runs: int, n_bytes: int, *, write: bool, source: int = SOURCE_CYCLES
+    ) -> tuple[float, float]:
         """When a transfer offered at some time leaves the queue, and when it is complete."""
         ready = max(offered, self._taken) + ACCEPT_CYCLES
-        taken = max(ready, self._end)
+        taken = max(ready, self._sent if write and self._writes else self._end)
         words = (n_bytes + 7) // 8 / MEMORY_WORDS_PER_CYCLE
         if n_runs > 1:
             words = n_runs * max(words + RUN_CYCLES, SHORT_RUN_CYCLES)
         if write:
-            end = taken + SOURCE_CYCLES + words + MEMORY_LATENCY
+            end = taken + source + words + MEMORY_LATENCY
         else:
             asked = taken if self._writes else ready  # beside the transfer before
             end = max(asked + MEMORY_LATENCY, taken) + 1 + words
-        self._taken, self._end, self._writes = taken, end, write
+        self._taken, self._end, self._sent, self._writes = taken, end, end - MEMORY_LATENCY, write
         return taken, end
 
 
@@ -128,5 +133,6 @@ def predict_run(run_list: bytes, jobs: list[Job], plan: Plan, *, logs: bool = Tr
     if logs and cycles:
         # The last entry, or the two last ones if the layer before has just ended.
         n_entries = 2 if len(ends) > 2 and ends[-1] - ends[-2] < 2 * MEMORY_LATENCY else 1
-        last = max(last, dma.move(ends[-1] + LOG_CYCLES, 1, n_entries * LOG_ENTRY_BYTES, write=True)[1])
+        n_bytes = n_entries * LOG_ENTRY_BYTES
+        last = max(last, dma.move(ends[-1] + LOG_CYCLES, 1, n_bytes, write=True, source=LOG_SOURCE_CYCLES)[1])
     return Timeline(layers=cycles, total=round(last + END_CYCLES))

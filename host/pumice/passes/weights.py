@@ -39,8 +39,8 @@ class LayerPass:
         Byte address of the slots.
     streamed : bool
         Whether the segments are transferred in each run.
-    slots_streamed : bool
-        The same of the slots.
+    streamed_range : range
+        Bytes of each core's slots that are: the first ones, the last ones, or all.
     """
 
     layer: EncodedLayer
@@ -52,12 +52,32 @@ class LayerPass:
     address: int = 0
     slot_address: int = 0
     streamed: bool = False
-    slots_streamed: bool = False
+    streamed_range: range = range(0)
+
+    @property
+    def streamed_slots(self) -> list[bytes]:
+        """Slots of each core that each run reads again."""
+        return [slots[self.streamed_range.start : self.streamed_range.stop] for slots in self.slots]
+
+    @property
+    def resident_slots(self) -> list[bytes]:
+        """Slots of each core that stay, in front of the others or behind them."""
+        return [slots[: self.streamed_range.start] + slots[self.streamed_range.stop :] for slots in self.slots]
+
+    @property
+    def resident_address(self) -> int:
+        """Byte address of the slots that stay."""
+        return self.slot_address + (0 if self.streamed_range.start else self.streamed_range.stop)
+
+    @property
+    def streamed_place(self) -> range:
+        """Byte addresses of the slots that do not."""
+        return range(self.slot_address + self.streamed_range.start, self.slot_address + self.streamed_range.stop)
 
     @property
     def streamed_bytes(self) -> int:
         """Bytes that each run reads again, of all cores."""
-        return self.streamed * sum(map(len, self.segments)) + self.slots_streamed * sum(map(len, self.slots))
+        return self.streamed * sum(map(len, self.segments)) + sum(map(len, self.streamed_slots))
 
     @cached_property
     def segments(self) -> list[bytes]:
@@ -118,9 +138,9 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
 
     A striped layer that has its own cuts keeps to them.
     """
-    passes, parts, streamed = [], np.array_split(np.arange(len(layer.groups)), n_parts), frozenset()
+    passes, parts = [], np.array_split(np.arange(len(layer.groups)), n_parts)
     if isinstance(layer, StripedLayer) and layer.cuts:
-        parts, streamed = layer.parts, layer.streamed
+        parts = layer.parts
     for part, numbers in enumerate(parts):
         cores = deal_rows([layer.groups[i] for i in numbers], config)
         slots = [layer.slots(core).tobytes() for core in cores] if isinstance(layer, StripedLayer) else []
@@ -132,31 +152,50 @@ def make_passes(layer: EncodedLayer, n_parts: int, config: EngineConfig) -> list
                 cores=cores,
                 n_slots=[len(s) // config.n_lanes for s in slots] or [0] * config.n_cores,
                 slots=slots,
-                slots_streamed=part in streamed,
+                streamed_range=_streamed_range(layer, part, slots),
             )
         )
     return passes
 
 
+def _streamed_range(layer: EncodedLayer, part: int, slots: list[bytes]) -> range:
+    """Bytes of each core's slots that stream."""
+    if not isinstance(layer, StripedLayer):
+        return range(0)
+    n_bytes = max(map(len, slots))
+    if part in layer.streamed:
+        return range(n_bytes)
+    return range(n_bytes - layer.n_tail, n_bytes) if layer.n_tail else range(layer.n_head)
+
+
 def place_slots(passes: list[LayerPass], free: range) -> list[LayerPass] | None:
     """Passes with the addresses of their slots, bytes of ``free``; none if they do not fit.
 
-    Those that stream lie behind the others, in two places that take turns where there is room, else in one.
+    Slots that stream have two places that take turns where there is room, else one. What stays of a pass that streams
+    in part lies in front of the place or behind it: one pass for each, the place being the only one.
     """
-    sizes = [max(map(len, p.slots), default=0) for p in passes]
-    start = free.start + sum(n for n, p in zip(sizes, passes, strict=True) if not p.slots_streamed)
-    longest = max((n for n, p in zip(sizes, passes, strict=True) if p.slots_streamed), default=0)
-    n_places = min(2, (free.stop - start) // longest) if longest else 0
-    if start > free.stop or (longest and not n_places):
+    longest = max(len(p.streamed_range) for p in passes)
+    sizes = [max(map(len, p.resident_slots), default=0) for p in passes]
+    front, behind = [], []  # sizes of what lies beside the place
+    for p, stays in zip(passes, sizes, strict=True):
+        if stays and p.streamed_range:
+            (front if p.streamed_range.start else behind).append(stays)
+    start, end = free.start + sum(sizes) - sum(behind), free.stop - sum(behind)
+    n_places = min(1 if front or behind else 2, (end - start) // longest) if longest else 0
+    if start > end or (longest and not n_places) or max(len(front), len(behind)) > 1:
         return None
     placed, address, n_streamed = [], free.start, 0
-    for p, n_bytes in zip(passes, sizes, strict=True):
-        if p.slots_streamed:
-            placed.append(replace(p, slot_address=start + n_streamed % n_places * longest))
+    for p, stays in zip(passes, sizes, strict=True):
+        if p.streamed_range:
+            place = start + n_streamed % n_places * longest
             n_streamed += 1
+            begin = place - p.streamed_range.start
+            if stays and not p.streamed_range.start:  # what stays is behind the place, however long the place is
+                begin += longest - len(p.streamed_range)
+            placed.append(replace(p, slot_address=begin))
         else:
             placed.append(replace(p, slot_address=address) if p.slots else p)
-            address += n_bytes
+            address += stays
     return placed
 
 
