@@ -40,6 +40,7 @@ SOFTMAX_QUANTISATION = (1 / 256, -128)  # as TensorFlow Lite's
 EMPTY_ROW_STEPS = 1024  # of a bias in an output step, for rows without weights
 N_CORRECTION_SAMPLES = 256
 N_SEQUENTIAL_SAMPLES = 16
+NEAR_ZERO = 1e-6  # of the largest weight of a layer: less is what training with weight decay leaves of zeros
 LEAST_SHARE = 1 / 32  # of the largest range, that a channel is taken to have
 
 Quantisations = dict[str, tuple[float, int]]
@@ -67,7 +68,8 @@ def quantise(
     percentile : float
         Percentage of the values that ``percentile`` keeps below the upper bound, and above the lower one.
     zero_below : float
-        Weights smaller than this times the largest one of their output channel count as zeros; 0 .. 1.
+        Weights smaller than this times the largest one of their output channel count as zeros; 0 .. 1. Those below
+        `NEAR_ZERO` times the largest one of their layer always do.
     bias_correction : bool
         Move what the rounding of weights adds to a channel on average into its bias, then, layer by layer, what is left
         of the rounding of everything before it.
@@ -239,10 +241,11 @@ def _propagated(graph: FloatGraph, quantisations: Quantisations) -> Quantisation
 
 
 def _sparsified(layer: Layer, zero_below: float) -> Layer:
-    if not isinstance(layer, FloatConv) or not zero_below:
+    if not isinstance(layer, FloatConv):
         return layer
-    largest = np.abs(layer.weights).max(axis=(1, 2, 3), keepdims=True)
-    return replace(layer, weights=np.where(np.abs(layer.weights) < zero_below * largest, 0.0, layer.weights))
+    sizes = np.abs(layer.weights)
+    threshold = np.maximum(zero_below * sizes.max(axis=(1, 2, 3), keepdims=True), NEAR_ZERO * sizes.max())
+    return replace(layer, weights=np.where(sizes < threshold, 0.0, layer.weights))
 
 
 def _equalised(graph: FloatGraph, samples: np.ndarray) -> FloatGraph:

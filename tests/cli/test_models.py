@@ -58,9 +58,20 @@ def test_check_says_what_cannot_run_and_what_to_do(pumice, tmp_path):
     assert "1 of 2 operators cannot run" in out
 
 
+def test_check_counts_weights_near_zero_as_zeros(pumice, tmp_path):
+    net = TfliteBuilder()
+    x = net.input((1, 4), dtype="FLOAT32")
+    weights = net.constant(np.array([[1, 1e-30, -1e-9, 2], [1e-20, 1e-20, 1e-20, 1e-20]], np.float32))
+    options = {"options_table": "FullyConnectedOptions", "dtype": "FLOAT32", "name": "few"}
+    (tmp_path / "net.tflite").write_bytes(net.finish(net.operator("FULLY_CONNECTED", [x, weights], (1, 2), **options)))
+    status, out, _ = pumice("check", tmp_path / "net.tflite", "--config", "TINY")
+    assert (status, "few dense 1x1x2 2 (25%) engine" in out) == (0, True)
+
+
 def test_quantize_then_run(pumice, mlp, tmp_path):
     status, out, _ = pumice("check", mlp, "--config", "TINY")
-    assert (status, "quantise it before it runs" in out) == (0, True)
+    command = f"before it runs: pumice quantize {mlp} --calibration samples.npy -o mlp.pumq"
+    assert (status, command in out) == (0, True)
     assert pumice("quantize", mlp, "--calibration", tmp_path / "x.npy", "-o", tmp_path / "mlp.pumq")[0] == 0
     run = ("run", tmp_path / "mlp.pumq", "--input", tmp_path / "x.npy", "--device", "reference", "--config", "TINY")
     assert pumice(*run, "--json", tmp_path / "out.json")[0] == 0

@@ -288,6 +288,9 @@ ONNX: dict[str, Callable[[OnnxBuilder], str]] = {
         net.node("PRelu", net.node("Tanh", net.node("LeakyRelu", _plain(net), alpha=0.2)), RNG.normal(size=(4, 1, 1))),
     ),
     "hard": lambda net: net.node("HardSwish", net.node("HardSigmoid", net.node("Elu", _plain(net)))),
+    "same lower": lambda net: net.node(
+        "Conv", _node(net, "x", 4, 3), _filters(3, 4, 2, 4), auto_pad="SAME_LOWER", strides=[1, 3]
+    ),
     "global": lambda net: net.node("GlobalMaxPool", _node(net, "x", 4, 3)),
     "softmax": lambda net: net.node("Conv", net.node("Softmax", _node(net, "x", 4, 3), axis=1), _filters(2, 4, 1, 1)),
     "transpose": lambda net: net.node(

@@ -97,9 +97,9 @@ def test_outliers_do_not_set_the_range():
     x = net.input("x", (1, 1, 1))
     graph = net.finish(x, {net.affine("y", x, 1.0, 0.0): (1, 1)}, (1, 1), "test")
     samples = np.random.default_rng(SEED).normal(size=(20_000, 1, 1, 1)).astype(np.float32)
-    samples[0] = 1000
+    samples[0], samples[1] = 1000, -100
     ranges = {method: calibrate(graph, samples, method=method, percentile=99.9)["y"][0] * 255 for method in METHODS}
-    assert ranges["minmax"] > 1000 > 30 > ranges["percentile"] > 3
+    assert ranges["minmax"] > 1099 > 30 > ranges["percentile"] > 3
     assert ranges["mse"] < ranges["minmax"]
 
 
@@ -110,6 +110,35 @@ def test_near_zero_weights_count_as_zeros():
     integer = quantise(graph, samples, zero_below=0.3)
     np.testing.assert_array_equal(integer.layers[0].weights != 0, kept & (weights != 0))
     assert integer.metadata["zero_below"] == "0.3"
+
+
+def test_a_channel_that_is_near_zero_as_a_whole_is_zeros():
+    """As weight decay leaves it; int8 with a scale of its own would make it dense."""
+    graph, samples = _network(1), _samples(8)
+    first = graph.layers[0]
+    weights, bias = first.weights.copy(), first.bias.copy()
+    weights[4], bias[4] = 1e-8 * weights[4], 0
+    graph.layers[0] = replace(first, weights=weights, bias=bias)
+    found = quantise(graph, samples).layers[0].weights
+    assert not found[4].any()
+    assert [bool(row.any()) for row in found] == [True, True, False, True, False, True]
+
+
+def test_channels_of_unequal_range_before_a_depthwise_layer():
+    """Their factors move to the weights, so that small channels keep their steps."""
+    rng, net = np.random.default_rng(SEED), FloatBuilder("net")
+    factors = np.array([1, 0.5, 0.2, 0.1, 0.05, 0.04])
+    x = net.input("x", (7, 9, 3))
+    weights, bias = rng.normal(size=(6, 1, 1, 3)) * factors[:, None, None, None], rng.normal(size=6) * factors
+    x = net.conv("a", x, weights, bias, Window(kernel=(1, 1)), low=0.0)
+    weights = rng.normal(size=(6, 3, 3, 1)) / factors[:, None, None, None]
+    x = net.conv("b", x, weights, rng.normal(size=6), Window(kernel=(3, 3)), groups=6, kind="depthwise")
+    graph, x = net.finish("x", {x: (1, 5, 7, 6)}, (1, 7, 9, 3), "test"), _samples(64, seed=2)
+    integer = quantise(graph, _samples(N_CALIBRATION))
+    expected = floating.run_batch(graph, x)
+    found = golden.dequantise(integer.tensors[integer.output], golden.run_batch(integer, convert_input(x, integer)))
+    errors = np.abs(found - expected).mean(axis=(0, 1, 2)) / expected.std(axis=(0, 1, 2))
+    assert errors.max() < 0.1
 
 
 def test_bias_correction_removes_the_mean_error():

@@ -14,6 +14,7 @@ from pumice.pruning import parse_pattern
 from pumice.pruning.allocate import by_sensitivity, layer_adaptive
 from pumice.pruning.network import prunable
 from pumice.pruning.prune import METHODS, prune, sensitive_sparsities
+from pumice.pruning.reconstruct import fit, moments
 from pumice.quantise import quantise
 
 from .nets import residual, samples
@@ -58,6 +59,45 @@ def test_one_row_is_near_the_best_of_all_supports():
     assert np.count_nonzero(pruned.layers[0].weights) == 4
     assert found < 1.05 * errors[2]  # of 70
     assert found < 0.5 * _error(graph, prune(graph, {"d": 0.5}, UNSTRUCTURED, method="magnitude"), x)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_block_that_goes_is_the_one_that_others_replace_best(seed):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(400, 8)) @ rng.normal(size=(8, 8))).reshape(400, 1, 1, 8)
+    weights, window = rng.normal(size=(1, 1, 1, 8)), Window(kernel=(1, 1))
+    inputs, expected = np.c_[x.reshape(400, 8), np.ones(400)], x.reshape(400, 8) @ weights.ravel()
+
+    def error(block: int) -> float:
+        columns = np.delete(inputs, [2 * block, 2 * block + 1], axis=1)
+        return float(np.square(columns @ np.linalg.lstsq(columns, expected, rcond=None)[0] - expected).mean())
+
+    errors = [error(block) for block in range(4)]
+    fitted, _ = fit(weights, np.zeros(1), moments(x, x, window, 1), 1, parse_pattern("block:1x2"), 0.25)
+    (gone,) = np.flatnonzero(~fitted.reshape(4, 2).any(axis=1))
+    assert errors[gone] <= 1.05 * min(errors)
+
+
+def test_the_channel_that_goes_is_the_one_that_varies_least():
+    """Not the one of the smallest weights: its input varies most."""
+    x = np.random.default_rng(SEED).normal(size=(500, 1, 1, 4)) * (10, 1, 1, 1)
+    weights, window = np.diag([1.0, 2.0, 3.0, 4.0]).reshape(4, 1, 1, 4), Window(kernel=(1, 1))
+    fitted, _ = fit(weights, np.zeros(4), moments(x, x, window, 1), 1, parse_pattern("channel"), 0.25)
+    assert np.flatnonzero(~fitted.reshape(4, 4).any(axis=1)).tolist() == [1]
+
+
+def test_weights_of_int8_networks_may_outgrow_their_scale():
+    """Of two equal inputs one goes: the weight of the other is twice as large."""
+    net = FloatBuilder("twice")
+    x = net.input("x", (1, 1, 2))
+    graph = net.finish(x, {net.dense("d", x, np.ones((1, 1, 1, 2)), np.zeros(1)): (1, 1)}, (1, 2), "test")
+    samples_ = np.repeat(np.random.default_rng(SEED).normal(size=(200, 1, 1, 1)), 2, axis=3).astype(np.float32)
+    integer = quantise(graph, samples_)
+    inputs = convert_input(samples_, integer)
+    pruned = prune(integer, {"d": 0.5}, UNSTRUCTURED, samples=inputs)
+    assert np.count_nonzero(pruned.layers[0].weights) == 1
+    difference = golden.run_batch(pruned, inputs).astype(int) - golden.run_batch(integer, inputs)
+    assert np.abs(difference).max() <= 2
 
 
 def test_weights_whose_input_others_replace_cost_nothing():
@@ -110,6 +150,15 @@ def test_a_residual_addition_makes_good_the_error_of_its_other_side():
     assert _error(graph, both, fresh) < 0.01 * _error(graph, only_a, fresh)
 
 
+def test_what_is_owed_on_average_goes_into_the_bias():
+    layer = prunable(residual())["c"]
+    x = np.random.default_rng(SEED).normal(size=(50, 6, 6, 8))
+    owed = np.full((50, 6, 6, 8), 3.0)
+    weights, bias = fit(layer.weights, layer.bias, moments(x, x, layer.window, 1, owed), 1, UNSTRUCTURED, 0.0)
+    np.testing.assert_allclose(weights, layer.weights, atol=1e-9)
+    np.testing.assert_allclose(bias, layer.bias + 3, atol=1e-9)
+
+
 def test_sensitive_sparsities_add_up_and_spare_the_layer_that_matters():
     graph, x = residual(), samples(64)
     for method, given in (("obs", x), ("magnitude", x), ("magnitude", None)):
@@ -156,6 +205,14 @@ def test_no_layer_loses_all(pattern, sparsity):
     chosen = parse_pattern(pattern)
     pruned = prune(graph, sensitive_sparsities(graph, sparsity, chosen, samples=x), chosen, samples=x)
     assert all(layer.weights.any() for layer in prunable(pruned).values())
+
+
+def test_layer_adaptive_scores():
+    """Squares over those of all that are not smaller: 1/14, 4/13, 1 and 9/18.61, 1."""
+    weights = {"a": np.array([3.0, -1.0, 2.0]), "b": np.array([3.0, 3.1])}
+    assert layer_adaptive(weights, 0.2) == pytest.approx({"a": 1 / 3, "b": 0})
+    assert layer_adaptive(weights, 0.4) == pytest.approx({"a": 2 / 3, "b": 0})
+    assert layer_adaptive(weights, 0.6) == pytest.approx({"a": 2 / 3, "b": 1 / 2})
 
 
 def test_layer_adaptive_keeps_some_of_every_layer():

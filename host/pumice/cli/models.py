@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..compiler import compile_network
 from ..errors import CompileError, InputError, LayerCheck, UnsupportedModelError
-from ..floating import FloatConv, FloatGraph
+from ..floating import FloatGraph
 from ..frontends import load_model
 from ..frontends.native import save_graph
 from ..graph import Conv, Graph, Layer
@@ -55,7 +55,13 @@ def check(
     parts = f", in {len(images)} parts with host layers between or behind them" if compiled not in images else ""
     console.print(f"fits {config}: {cycles:,} cycles predicted, {n_bytes:,} bytes of weights{parts}")
     if isinstance(graph, FloatGraph):
-        console.print(f"float: quantise it before it runs: pumice quantize {model} --calibration samples.npy -o OUT")
+        console.print(
+            "float: weights are counted as int8, where those near zero are zeros; before it runs:",
+            f"pumice quantize {model} --calibration samples.npy -o {model.stem}.pumq",
+            sep="\n",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def quantize(
@@ -67,7 +73,11 @@ def quantize(
         float, typer.Option(help="With --method percentile, the part of the values that the range must hold.")
     ] = PERCENTILE,
     zero_below: Annotated[
-        float, typer.Option(help="Weights below this part of their channel's largest count as zeros.")
+        float,
+        typer.Option(
+            help="Weights below this part of their channel's largest count as zeros; below a "
+            "millionth of their layer's largest they always do."
+        ),
     ] = 0.0,
     bias_correction: Annotated[
         bool, typer.Option(help="Take the mean rounding error of weights off the biases.")
@@ -106,7 +116,7 @@ def _layer_table(graph: Graph | FloatGraph, integers: Graph) -> Table:
     for layer, integer in zip(graph.layers, integers.layers, strict=True):
         shape = graph.shapes[layer.output] if isinstance(graph, FloatGraph) else graph.tensors[layer.output].shape
         where = ON_ENGINE if runs_on_engine(integers, integer) else ON_HOST
-        table.add_row(layer.name, _kind(layer), "x".join(map(str, shape)), _density(layer), where)
+        table.add_row(layer.name, _kind(layer), "x".join(map(str, shape)), _density(integer), where)
     return table
 
 
@@ -116,7 +126,7 @@ def _kind(layer: Layer) -> str:
 
 
 def _density(layer: Layer) -> str:
-    if not isinstance(layer, Conv | FloatConv):
+    if not isinstance(layer, Conv):
         return ""
     n_nonzeros = np.count_nonzero(layer.weights)
     return f"{n_nonzeros:,} ({n_nonzeros / layer.weights.size:.0%})"

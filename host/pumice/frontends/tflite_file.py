@@ -271,7 +271,10 @@ def _quantisation(name: str, tensor: tflite.Tensor, shape: tuple[int, ...]) -> t
         return np.empty(0), np.empty(0, np.int64), 0
     zero_points, axis = _array(parameters.ZeroPointAsNumpy(), np.int64), parameters.QuantizedDimension()
     if shape and not 0 <= axis < len(shape):
-        raise ModelError(f"tensor {name}: quantized_dimension {axis} is not one of its {len(shape)} dimensions")
+        raise ModelError(
+            f"malformed: tensor {name} states quantized_dimension {axis}, which is not one of its {len(shape)} "
+            "(0, 1, ...): export the network again"
+        )
     if len(scales) != 1 and not (shape and len(scales) == shape[axis]):
         raise ModelError(f"tensor {name}: {len(scales)} scales for shape {shape}; there must be 1 or one a channel")
     if len(zero_points) == 0:
