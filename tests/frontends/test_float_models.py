@@ -174,6 +174,14 @@ def test_sparse_blocks():
     np.testing.assert_array_equal(dense, [[1, 2, 5, 6], [3, 4, 7, 8], [0, 0, 9, 10], [0, 0, 11, 12]])
 
 
+def test_sparse_blocks_column_by_column():
+    """Blocks of 2 x 3 in 4 x 6, each walked down its columns."""
+    sparsity = _sparsity([0, 1, 3, 2], [0, 1], 2, ([0, 1, 2], [0, 1]), 3, 2)
+    dense = densify("w", sparsity, np.arange(1, 13), (4, 6))
+    expected = [[1, 3, 5, 0, 0, 0], [2, 4, 6, 0, 0, 0], [0, 0, 0, 7, 9, 11], [0, 0, 0, 8, 10, 12]]
+    np.testing.assert_array_equal(dense, expected)
+
+
 @pytest.mark.parametrize(
     "sparsity",
     [

@@ -50,10 +50,10 @@ def _concat(net: TfliteBuilder) -> Made:
 def _slices(net: TfliteBuilder) -> Made:
     x = _conv(net, net.input((1, 8, 8, 3), scale=0.05, zero_point=-5), 6)
     x = _moved(net, "SLICE", x, (1, 6, 5, 4), extra=([0, 1, 2, 1], [1, 6, 5, 4]))
-    masks = dict.fromkeys(("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask"), 0)
+    masks = dict.fromkeys(("EllipsisMask", "NewAxisMask", "ShrinkAxisMask"), 0) | {"BeginMask": 4, "EndMask": 4}
     x = _moved(
         net, "STRIDED_SLICE", x, (1, 3, 3, 4), "StridedSliceOptions",
-        extra=([0, 0, 0, 0], [1, 6, 5, 4], [1, 2, 2, 1]), **masks,
+        extra=([0, 0, 3, 0], [1, 6, 1, 4], [1, 2, 2, 1]), **masks,
     )  # fmt: skip
     return _conv(net, x, 2, "y")
 
@@ -125,13 +125,13 @@ def _transposed(net: TfliteBuilder) -> Made:
     x = _conv(net, net.input((1, 4, 3, 3), scale=0.05, zero_point=-5), 4)
     rng = np.random.default_rng(SEED)
     weights = net.tensor(
-        "weights", (6, 3, 3, 4), scale=0.02, zero_point=0, data=rng.integers(-127, 128, (6, 3, 3, 4)).astype(np.int8)
+        "weights", (6, 4, 5, 4), scale=0.02, zero_point=0, data=rng.integers(-127, 128, (6, 4, 5, 4)).astype(np.int8)
     )
     size = net.constant(np.array([1, 8, 6, 6], np.int32))
     options = {"Padding": 0, "StrideH": 2, "StrideW": 2, "FusedActivationFunction": 0}
     return net.operator(
         "TRANSPOSE_CONV", [size, weights, x], (1, 8, 6, 6), options_table="TransposeConvOptions", options=options,
-        scale=0.9, zero_point=-4, name="larger",
+        scale=1.5, zero_point=-4, name="larger",
     )  # fmt: skip
 
 
