@@ -22,6 +22,7 @@ from .passes.stripes import STRIPES, stripe
 from .passes.tile import tile
 from .passes.timeline import Timeline, predict_run
 from .passes.weights import WORD_BYTES, LayerPass, place_slots, place_weights
+from .passes.whole import WHOLE
 from .pipeline import Pipeline
 from .planes import Planes
 from .spec.coding import CodingRequest
@@ -31,7 +32,7 @@ from .split import flattened, is_single, split
 
 
 def compile_network(
-    graph: Graph, config: EngineConfig, *, formats: Mapping[str, str] | str | None = None
+    graph: Graph, config: EngineConfig, *, formats: Mapping[str, str] | str | None = None, dense: bool = False
 ) -> Image | Pipeline:
     """As `compile_graph`, for any network: where layers must run on the host between others, a pipeline.
 
@@ -39,7 +40,7 @@ def compile_network(
     """
     graph = flattened(graph, config.max_taps)
     if is_single(graph):
-        return compile_graph(graph, config, formats=formats)
+        return compile_graph(graph, config, formats=formats, dense=dense)
     _parse_formats(graph, formats)
     images = []
     for part in split(graph):
@@ -48,14 +49,19 @@ def compile_network(
             if formats is not None and not isinstance(formats, str):
                 names = {layer.name for layer in part.graph.layers}
                 own = {name: format for name, format in formats.items() if name in names}
-            images.append(compile_graph(part.graph, config, formats=own))
+            images.append(compile_graph(part.graph, config, formats=own, dense=dense))
     if not images:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
     return Pipeline(graph, tuple(images))
 
 
 def compile_graph(
-    graph: Graph, config: EngineConfig, *, formats: Mapping[str, str] | str | None = None, debug: bool = False
+    graph: Graph,
+    config: EngineConfig,
+    *,
+    formats: Mapping[str, str] | str | None = None,
+    dense: bool = False,
+    debug: bool = False,
 ) -> Image:
     """An image that runs ``graph`` on an engine of ``config``, bit for bit as `pumice.golden` does.
 
@@ -65,6 +71,9 @@ def compile_graph(
         Formats to use, e.g. ``bitmap``, ``rice:3``, ``nm:2:4+huffman`` (`pumice.spec.coding.CodingRequest`), or for
         single layers ``stripes``; one format for all is used where it can encode a layer. Default: the fastest for each
         layer, then the smallest.
+    dense : bool
+        Make no use of any zero, for comparison: dead channels are computed, every weight takes a step, and layers of
+        one position take a byte a weight. No ``formats`` then.
     debug : bool
         The run also copies every layer's output to the output buffer; see `Image.unpack_tensors`.
 
@@ -84,13 +93,15 @@ def compile_graph(
     of a run, doorbell to interrupt; ``debug``: for each tensor of a debug image its ``offset`` in the output buffer,
     ``planes``, and the ``channels`` that are computed.
     """
-    requests = _parse_formats(graph, formats)
+    if dense and formats is not None:
+        raise CompileError("a dense run has no weight formats to choose")
+    requests = _Requests(named={}, default=WHOLE) if dense else _parse_formats(graph, formats)
     softmax = next((layer for layer in graph.layers if isinstance(layer, Softmax)), None)
     inputs = (graph.input, *graph.further_inputs)
     network_output = softmax.inputs[0] if softmax else graph.output
     outputs = (network_output, *graph.further_outputs)
     lowered, tensors, phases = insert_relayouts(lower(graph), graph.tensors, inputs)
-    operations, stored = drop_dead(lowered, tensors, inputs, outputs)
+    operations, stored = drop_dead(lowered, tensors, inputs, outputs, keep=dense)
     if not operations:
         raise CompileError(f"model {graph.name} has no layer for the engine to run")
     planes = lay_out(operations, tensors, phases, stored, inputs, config)
@@ -177,6 +188,10 @@ class _Requests:
     def any(self) -> bool:
         return bool(self.named or self.default or self.striped)
 
+    @property
+    def dense(self) -> bool:
+        return self.default is WHOLE
+
 
 def _parse_formats(graph: Graph, formats: Mapping[str, str] | str | None) -> _Requests:
     try:
@@ -227,8 +242,8 @@ def _encode_all(operations: list[Operation], plan: Plan, requests: _Requests) ->
 
     def encode_all(**options: float) -> _Encoded:
         layers = [encode(o, plan, named.get(o.name, default), must=o.name in named, **options) for o in operations]
-        may_stripe = requests.striped or not requests.any
-        striped = stripe(layers, plan, free, requests.striped) if may_stripe else layers
+        may_stripe = requests.striped or requests.dense or not requests.any
+        striped = stripe(layers, plan, free, requests.striped, pairs=not requests.dense) if may_stripe else layers
         passes, n_resident_words = place_weights(striped, plan.config)
         placed = place_slots(passes, free)
         if placed is None:  # cut into parts, a layer's slots may take a little more

@@ -33,12 +33,12 @@ class Model:
     graph: Graph
 
     def compile(
-        self, config: EngineConfig | str, *, formats: Mapping[str, str] | str | None = None
+        self, config: EngineConfig | str, *, formats: Mapping[str, str] | str | None = None, dense: bool = False
     ) -> Image | Pipeline:
         """What runs on one engine; see `pumice.compiler.compile_network`."""
         from .compiler import compile_network
 
-        return compile_network(self.graph, find_config(config), formats=formats)
+        return compile_network(self.graph, find_config(config), formats=formats, dense=dense)
 
 
 def find_config(config: EngineConfig | str) -> EngineConfig:

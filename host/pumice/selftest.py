@@ -146,14 +146,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", help="engine configuration; default: as pumice.open_device chooses")
     parser.add_argument("--bitstream", help="for pynq; default: the package's own for this board")
     parser.add_argument("--wait", help="for pynq: interrupt or polling")
+    parser.add_argument("--timeout-s", type=float, help="for pynq: longest time of a command")
     parser.add_argument("--repeats", type=int, default=N_REPEATS, help=f"inferences; default {N_REPEATS}")
     options = vars(parser.parse_args(arguments))
     name, n_repeats = options.pop("device"), options.pop("repeats")
     if n_repeats < 1:
         parser.error(f"--repeats must be at least 1, not {n_repeats}")
     given = {option: value for option, value in options.items() if value is not None}
-    if name != "pynq" and given.keys() & {"bitstream", "wait"}:
-        parser.error("--bitstream and --wait are for pynq")
+    if name != "pynq" and given.keys() & {"bitstream", "wait", "timeout_s"}:
+        parser.error("--bitstream, --wait and --timeout-s are for pynq")
     try:
         with open_device(name, **given) as device:
             print(f"{name}: {device.config.name} at {device.config.clock_mhz:g} MHz ({device.kind})")

@@ -127,6 +127,7 @@ class SimDevice(Device):
         self.name, self.arch = "sim", board.processor.architecture
         self.capabilities = {"REGISTER_RW": True}
         self.board: Board | None = None
+        self._controller: InterruptController | None = None
         self._sources: list[EventSource] = []
         self._processor, self._library, self._options = board.processor, library, options
         self._clocks = self._clock_registers()  # PYNQ sets them before it downloads
@@ -169,6 +170,7 @@ class SimDevice(Device):
             for ip in parser.ip_dict.values()
             if ip["type"] in models
         ]
+        self._controller = controller
         interrupt._InterruptController._controllers.clear()
         lines = [entry["raw_irq"] for entry in parser.interrupt_controllers.values()]
         self._sources = [EventSource(self.board, controller) for _ in lines]
@@ -187,11 +189,13 @@ class SimDevice(Device):
             registers.write(offset, int.from_bytes(data[i : i + WORD_BYTES], "little"))
 
     def allocate(self, shape, dtype="u4", **_) -> PynqBuffer:
-        """A buffer in the simulated DRAM."""
+        """A buffer in the simulated DRAM, which holds anything, as on a board."""
         dtype = np.dtype(dtype)
         if self.board is None:
             raise RuntimeError("no overlay has been downloaded")
         buffer = self.board.allocate(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        buffer.array[:] = 0xA5
+        buffer.flush()
         memory = {"device": self, "device_address": buffer.address, "bo": BufferObject(buffer), "coherent": False}
         return PynqBuffer(shape, dtype, buffer=buffer.array, **memory)
 
@@ -204,6 +208,8 @@ class SimDevice(Device):
         bo.buffer.invalidate()
 
     def _access(self, address: int) -> tuple[Registers, int]:
+        if self._controller:
+            self._controller.output()  # an interrupt that polling sees, and clears, leaves its mark there too
         for base, n_bytes, registers in self._map:
             if base <= address < base + n_bytes:
                 return registers, address - base

@@ -9,13 +9,13 @@ from pumice.image import Image
 from pumice.spec.config import EngineConfig
 
 
-def assert_matches_golden(graph: Graph, config: EngineConfig, *, seed: int, formats=None) -> Image:
+def assert_matches_golden(graph: Graph, config: EngineConfig, *, seed: int, formats=None, dense=False) -> Image:
     """The plain image's outputs on three samples in a row and each tensor of the debug image; returns the plain one."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
     expected = golden.run(graph, x, keep=True)
 
-    image = compile_graph(graph, config, formats=formats)
+    image = compile_graph(graph, config, formats=formats, dense=dense)
     name = image.metadata["output"]["name"]
     samples = [x, rng.integers(-128, 128, x.shape).astype(np.int8), x]
     outputs = [expected[name], golden.run(graph, samples[1], keep=True)[name], expected[name]]
@@ -28,7 +28,7 @@ def assert_matches_golden(graph: Graph, config: EngineConfig, *, seed: int, form
         for first in range(0, len(log), image.header["n_layers"]):
             assert sum(log[first + tag]["steps"] for tag in layer["tags"]) == layer["steps"], layer["name"]
 
-    debug = compile_graph(graph, config, formats=formats, debug=True)
+    debug = compile_graph(graph, config, formats=formats, dense=dense, debug=True)
     output, _ = run_image(debug.data, config, debug.pack_input(x), seed=seed + 1)
     tensors = debug.unpack_tensors(output)
     assert set(tensors) == {layer["output"] for layer in image.metadata["layers"]}

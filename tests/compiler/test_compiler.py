@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pumice.compiler import compile_graph
 from pumice.errors import CompileError
-from pumice.graph import Graph
+from pumice.graph import Conv, Graph
 from pumice.spec.config import TINY, Z7020
 from pumice.spec.registers import COMMANDS_OFFSET
 
@@ -157,6 +157,28 @@ def test_networks_cover_what_they_are_for():
     assert {layer["format"].partition(":")[0] for layer in layers} >= {"dense", "rice", "stripes"}
     assert sum(image.metadata["dropped_channels"].get("conv0", 0) for image in images) > 2
     assert max(max(layer.scales) for layer in grouped(np.random.default_rng(SEED)).layers) > 1
+
+
+def test_a_dense_run_makes_no_use_of_zeros():
+    """Dead channels and empty rows are computed too; layers of one position run on all lanes, a byte a weight."""
+    graph = mobile(np.random.default_rng(SEED))
+    assert sum(compile_graph(graph, TINY).metadata["dropped_channels"].values()) > 0
+    image = assert_matches_golden(graph, TINY, seed=SEED, dense=True)
+    layers = {layer["name"]: layer for layer in image.metadata["layers"]}
+    assert image.metadata["dropped_channels"] == {}
+    assert list(layers) == [layer.name for layer in graph.layers]
+    convs = [layer for layer in graph.layers if isinstance(layer, Conv)]
+    assert any(np.any(layer.weights == 0) for layer in convs)
+    for layer in convs[:-1]:
+        assert layers[layer.name]["steps"] == layer.weights.size * layers[layer.name]["n_tiles"]
+    assert layers[convs[-1].name]["format"] == "stripes"
+    b = GraphBuilder(np.random.default_rng(SEED), (1, 1, 64))
+    sparse = b.build(b.conv("input", 32, (1, 1), density=0.05))
+    assert compile_graph(sparse, TINY).metadata["layers"][0]["format"] == "stripes, pairs"
+    (layer,) = assert_matches_golden(sparse, TINY, seed=SEED, dense=True).metadata["layers"]
+    assert (layer["format"], layer["weight_bytes"] >= 64 * 32) == ("stripes", True)
+    with pytest.raises(CompileError, match="no weight formats"):
+        compile_graph(graph, TINY, formats="rice", dense=True)
 
 
 def test_streaming_is_reported():

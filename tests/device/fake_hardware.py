@@ -41,6 +41,7 @@ class FakeHardware:
         self.interrupt = self.closed = False
         self.accesses: list[tuple[str, int]] = []
         self.batches: list[int] = []  # samples of each run
+        self.limits: list[int] = []  # of each wait
         self.room = 1 << 30  # bytes that can be allocated
         self._set("magic", registers.MAGIC)
         self._set("version", registers.VERSION_MAJOR << 16 | registers.VERSION_MINOR)
@@ -76,6 +77,7 @@ class FakeHardware:
     def wait_interrupt(self, limit_cycles: int) -> bool:
         """At once."""
         assert limit_cycles > 0
+        self.limits.append(limit_cycles)
         return self.interrupt
 
     def close(self) -> None:

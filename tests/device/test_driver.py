@@ -77,6 +77,25 @@ def test_as_many_together_as_memory_holds(graph, image):
             assert np.array_equal(image.unpack_output(run.output), golden.run(graph, x))
 
 
+def test_limits_reach_the_engine_and_grow_with_the_samples(image):
+    hardware = FakeHardware(TINY)
+    driver = EngineDriver(hardware, TINY, limit_cycles=1000, watchdog_cycles=77)
+    assert hardware.registers[registers.find("host", "watchdog").offset] == 77
+    driver.load(image)
+    driver.run_many([bytes(image.header["input_bytes"])] * 3)
+    assert hardware.limits == [1000, 3000]
+
+
+def test_buffers_that_an_image_lacks_have_no_bytes(image):
+    hardware = FakeHardware(TINY)
+    scratch = registers.find("host", "scratch_bytes").offset
+    with EngineDriver(hardware, TINY) as driver:
+        hardware.registers[scratch] = 4096  # of the image before
+        assert not image.header["scratch_bytes"]
+        driver.load(image)
+        assert hardware.registers[scratch] == 0
+
+
 def test_loading_again_frees_the_first_buffers(image):
     hardware = FakeHardware(TINY)
     with EngineDriver(hardware, TINY) as driver:
@@ -116,6 +135,8 @@ def test_fault_is_told_with_its_state(image):
         driver.run(bytes(image.header["input_bytes"]))
     for part in ("state fault", "fault bounds", "detail 0xabc", "at layer 3", "3 of 2 layers", "7 transfers"):
         assert part in str(caught.value)
+    with pytest.raises(DeviceError, match="no image is loaded"):  # whatever was under way is gone
+        driver.run(bytes(image.header["input_bytes"]))
 
 
 def test_hang_is_told_and_the_engine_restarted(image):

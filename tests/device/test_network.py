@@ -1,6 +1,7 @@
 """Networks on the reference device: results, reports, refused inputs."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +102,10 @@ def test_networks_share_a_device():
 def test_unknown_device_or_configuration(arguments, message):
     with pytest.raises(DeviceError, match=message):
         open_device(arguments[0], config=arguments[1] if len(arguments) > 1 else "TINY")
+
+
+def test_a_board_without_pynq_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynq", None)
+    monkeypatch.delitem(sys.modules, "pumice.device.pynq", raising=False)
+    with pytest.raises(DeviceError, match=r"needs PYNQ .*pip install 'pumice\[pynq\]'"):
+        open_device("pynq")

@@ -55,6 +55,27 @@ def test_memory_that_forgets(monkeypatch):
         list(selftest.run_checks(device(NotLoaded(TINY)), 1))
 
 
+def test_memory_that_is_not_aligned(monkeypatch):
+    allocate = NotLoaded.allocate
+
+    def shifted(hardware, n_bytes):
+        buffer = allocate(hardware, n_bytes)
+        buffer.address += 4
+        return buffer
+
+    monkeypatch.setattr(NotLoaded, "allocate", shifted)
+    with pytest.raises(DeviceError, match="memory: a buffer is at 0x200000004, not at a multiple of 8"):
+        list(selftest.run_checks(device(NotLoaded(TINY)), 1))
+
+
+def test_command_that_does_something_else():
+    hardware = NotLoaded(TINY)
+    command, wrong = hardware._command, registers.FAULT_CODES["bounds"]
+    hardware._command = lambda *call: (command(*call), hardware._set("fault", wrong))
+    with pytest.raises(DeviceError, match=f"interrupt: running without an image gave fault code {wrong}, not"):
+        list(selftest.run_checks(device(hardware), 1))
+
+
 @pytest.mark.parametrize(("level", "message"), [(False, "gave no interrupt"), (True, "stays after it was cleared")])
 def test_interrupt_that_is_stuck(level, message):
     hardware = NotLoaded(TINY)
@@ -96,7 +117,18 @@ def test_device_without_hardware():
         list(selftest.run_checks(opened))
 
 
-@pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--wait", "polling"], ["--device", "reference"]])
+def test_a_thousand_repeats_unless_told_otherwise(monkeypatch):
+    asked = []
+    opened = device(NotLoaded(TINY))
+    monkeypatch.setattr(selftest, "open_device", lambda *name, **options: opened)
+    monkeypatch.setattr(selftest, "run_checks", lambda device, n: asked.append(n) or [])
+    assert selftest.main([]) == 0
+    assert asked == [1000]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--repeats", "0"], ["--wait", "polling"], ["--timeout-s", "1"], ["--device", "reference"]]
+)
 def test_refused_arguments(arguments):
     with pytest.raises(SystemExit):
         selftest.main(arguments)

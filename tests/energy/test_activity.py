@@ -1,6 +1,6 @@
 """Activity against an independent count from the golden tensors, and against what the compiler says."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -111,6 +111,8 @@ def test_streamed_weights_are_written_in_each_run():
     image, data, inference = run(graph, x)
     streamed = {layer["name"]: layer["weight_bytes"] for layer in image.metadata["layers"] if layer["streamed"]}
     assert streamed
+    total = Activity.total(network_activity(image, TINY, data, inference).values())
+    assert total.dram_bytes == inference.read_bytes + inference.write_bytes
     for name, part in network_activity(image, TINY, data, inference).items():
         assert part.dram_bytes == streamed.get(name, part.dram_bytes)
         assert part.weight_words_written * 8 == streamed.get(name, 0)
@@ -128,6 +130,32 @@ def test_streamed_slots_are_written_in_each_run():
     for layer in layers:
         rows = layer["n_rows"]  # results, a byte each
         assert parts[layer["name"]].bank_write_bytes == rows + layer["streamed_slot_bytes"]
+
+
+def test_every_core_keeps_a_copy_of_what_is_written():
+    """Striped layers, whose results are a byte each; input and slots come in words."""
+    graph = perceptron(1, [64, 32, 32])
+    image, data, inference = run(graph, np.zeros(graph.tensors["input"].shape, np.int8), Z7020)
+    parts = network_activity(image, Z7020, data, inference)
+    for layer in image.metadata["layers"]:
+        assert "stripes" in layer["format"]
+        assert parts[layer["name"]].bank_write_bytes == layer["n_rows"] * Z7020.n_cores
+    assert parts[CONTROL].bank_write_bytes == len(data) * Z7020.n_cores
+    assert load_activity(image, Z7020).bank_write_bytes == 64 * 32 + 32 * 32  # a byte a weight
+
+
+def test_zero_points_are_known_behind_memory():
+    """Maps larger than the activation memory go to DRAM and come back in bands."""
+    b = GraphBuilder(np.random.default_rng(5), (12, 12, 3))
+    graph = b.build(b.conv(b.conv("input", 4, density=0.5), 3, (1, 1)))
+    x = np.random.default_rng(5).integers(-128, 128, graph.tensors["input"].shape).astype(np.int8)
+    config, tensors = replace(TINY, bank_depth=64), golden.run(graph, x, keep=True)
+    image, data, inference = run(graph, x, config)
+    parts = network_activity(image, config, data, inference)
+    for layer, described in zip(graph.layers, image.metadata["layers"], strict=True):
+        assert described["n_bands"] > 1
+        expected = products(graph, layer, tensors[layer.inputs[0]])
+        assert (parts[layer.name].macs, parts[layer.name].zero_macs) == expected, layer.name
 
 
 def test_zero_activations_are_zero_macs():

@@ -25,8 +25,8 @@ DIGITS = Path(__file__).parents[2] / "models" / "digits" / "digits.tflite"
 INPUT_ZERO_POINT = -120
 
 
-def digits_report(x: np.ndarray, formats=None, coefficients="45nm") -> EnergyReport:
-    image = load(DIGITS).compile(TINY, formats=formats)
+def digits_report(x: np.ndarray, *, dense=False, coefficients="45nm") -> EnergyReport:
+    image = load(DIGITS).compile(TINY, dense=dense)
     engine = PredictedEngine(TINY)
     engine.load(image)
     runs = [(image, data, engine.run(data)) for data in map(image.pack_input, x)]
@@ -91,7 +91,7 @@ def test_load_is_shared_by_a_batch(report):
 
 
 def test_dense_costs_more_where_weights_are_zero(report, samples):
-    dense = digits_report(samples, "dense")
+    dense = digits_report(samples, dense=True)
     assert dense.layers["conv2"].joules > 2 * report.layers["conv2"].joules
     assert dense.total.activity.macs == report.total.activity.macs  # zeros that a dense run multiplies are fillers
     assert dense.total.activity.filler_macs > report.total.activity.filler_macs
@@ -105,9 +105,11 @@ def test_json_says_modelled_and_what_it_rests_on(report):
     assert [entry["n"] for entry in document["batch"]] == [1, 2, 4, 8, 16, 32, 64]
     assert set(document["coefficients"]["coefficients"]) == set(ACTIVITIES)
     assert document["placeholders"] is False
+    assert document["peak_power_w"] == report.peak_w > document["average_power_w"] == report.average_w
 
 
-def test_placeholders_are_marked():
+def test_placeholders_are_marked(samples):
+    assert digits_report(samples[:1], coefficients="board").to_json()["placeholders"] is True
     assert load_coefficients("board").has_placeholders
     assert not load_coefficients("45nm").has_placeholders
 
@@ -172,7 +174,7 @@ def test_command_writes_tables_json_and_plot(pumice, samples, tmp_path):
     assert (status, stderr) == (0, "")
     document = json.loads(Path("e.json").read_text())
     assert document["energy_per_inference_j"] == pytest.approx(digits_report(samples).total.joules)
-    expected = digits_report(samples[:1], "dense").total.joules
+    expected = digits_report(samples[:1], dense=True).total.joules
     assert document["dense"]["energy_per_inference_j"] == pytest.approx(expected)
     assert document["dense"]["kind"] == document["kind"] == "modelled"
     assert document["accuracy"] in (0, 0.5, 1)
@@ -185,7 +187,7 @@ def test_command_writes_tables_json_and_plot(pumice, samples, tmp_path):
 
 @pytest.mark.parametrize("width", [80, WIDE - 1, WIDE])
 def test_tables_fit_the_terminal(report, samples, width):
-    dense = digits_report(samples, "dense")
+    dense = digits_report(samples, dense=True)
     console = Console(width=width, file=StringIO())
     for table in energy_tables(report, dense, width=width):
         console.print(table)
@@ -203,7 +205,7 @@ def test_units_have_two_digits_before_the_point():
 
 
 def test_accuracy_over_energy_is_drawn(report, samples, tmp_path):
-    points = [(report, 0.9), (digits_report(samples, "dense"), 0.95)]
+    points = [(report, 0.9), (digits_report(samples, dense=True), 0.95)]
     plot_accuracy({"digits": points}, tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text()
     assert "nJ an inference, modelled" in text or "uJ an inference, modelled" in text

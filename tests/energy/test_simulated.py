@@ -9,18 +9,18 @@ from pumice.network import Model, load
 from .test_model import DIGITS, digits_report
 
 
-@pytest.mark.parametrize("formats", [None, "dense"])
-def test_simulated_activity_is_the_predicted_one_but_for_time_and_traffic(formats):
+@pytest.mark.parametrize("dense", [False, True])
+def test_simulated_activity_is_the_predicted_one_but_for_time_and_traffic(dense):
     x = np.random.default_rng(3).integers(-119, 121, (8, 8, 1)).astype(np.int8)
     model = load(DIGITS)
     assert isinstance(model, Model)
     with open_device("sim", config="TINY") as device:
-        network = device.load(model, formats=formats)
+        network = device.load(model, dense=dense)
         recorded = []
         with device.observe(lambda *run: recorded.append(run)), device.power().record() as p:
             result = network.run(x)
     report = estimate(recorded, device.config, load_coefficients("45nm"), backend=device.kind)
-    predicted = digits_report(x[None], formats)
+    predicted = digits_report(x[None], dense=dense)
     timed = {"cycles", "soft_core_cycles", "dram_bytes"}
     for name, energy in report.layers.items():
         for event, n in vars(energy.activity).items():

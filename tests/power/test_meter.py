@@ -29,12 +29,13 @@ def log(tmp_path):
 
 
 def test_figures_of_a_loop(log):
-    figures = read_meter(log, METER, BURSTS[1], offset_s=OFFSET, idle_s=1.0)
+    log.write_text(log.read_text() + "25,oops\n26,nan\n27,inf\n")
+    figures = read_meter(log, METER, BURSTS[1], offset_s=OFFSET, idle_s=1.5)
     assert figures.average == pytest.approx(2.5)
     assert figures.idle == pytest.approx(1.5, rel=0.03)  # half a step of the edge's slope lies before the burst
     assert figures.energy_per_inference == pytest.approx(2.5 * 3 / 30)
     assert (figures.kind, figures.scope) == ("external meter bench", "whole board")
-    assert figures.n_samples == 49
+    assert (figures.n_samples, figures.n_dropped) == (49, 3)
 
 
 @pytest.mark.parametrize("shift", [0.0, -31.25, 12.5])
@@ -108,6 +109,9 @@ def test_refuses_wrong_logs(tmp_path, text, columns, message):
     [
         (BURSTS[1], {}, "offset_s, or bursts"),
         (BURSTS[1], {"offset_s": 0.0}, "wrong log or offset"),
+        (BURSTS[1], {"offset_s": 1006.0}, "wrong log or offset"),  # begins too late
+        (BURSTS[1], {"offset_s": OFFSET, "idle_s": 20.0}, "wrong log or offset"),
+        (LoopTimes(start=1005.0, end=1005.0 + 10 * STEP), {"offset_s": OFFSET}, "must last at least 0.688 s"),
         (LoopTimes(start=1005.0, end=1005.25, n_inferences=2), {"offset_s": OFFSET}, "must last at least"),
     ],
 )

@@ -17,6 +17,7 @@ from pumice.graph import Table
 from pumice.network import Model
 from pumice.power import LoopTimes, MeasuredPower, ModelledPower, Rail, device_power, loop_times
 from pumice.power.record import MIN_SAMPLES, Trace, sample
+from pumice.spec.config import TINY
 
 from ..device.networks import small_graph
 
@@ -79,6 +80,13 @@ def test_parts_of_a_trace_add_up():
     assert trace.energy(1.5, 3.0) + trace.energy(3.0, 6.25) == trace.energy(1.5, 6.25)
 
 
+def test_peak_and_samples_are_of_the_work_alone():
+    times, watts = PERIOD * np.arange(40.0), np.ones(40)
+    watts[[2, 35]] = 9.0
+    figures = Trace(times=times, watts=watts, n_dropped=3).figures(make_rail(float), 10 * PERIOD, 30 * PERIOD, 1, None)
+    assert (figures.peak, figures.average, figures.n_samples, figures.n_dropped) == (1.0, 1.0, 21, 3)
+
+
 def test_noise_averages_out():
     rng = np.random.default_rng(SEED)
     values = rng.normal(3.0, 0.5, 4001)
@@ -136,7 +144,7 @@ def test_a_dead_sensor_is_refused():
 
 
 def test_sampling_has_a_limit():
-    fake = FakeTime(10**9)
+    fake = FakeTime(1000)
     with pytest.raises(PowerError, match="limit of 5 s"):
         sample(make_rail(lambda: 1.0), fake.clock, fake.wait, limit_s=5)
 
@@ -175,6 +183,21 @@ def test_recording_of_a_loop(network):
     assert (p.kind, p.scope) == ("measured on rail INT (test)", "PL core")
     assert "measured on rail INT" in str(p)
     assert json.loads(json.dumps(p.to_json()))["kind"] == p.kind
+
+
+def test_work_ends_before_the_last_reading_does(network):
+    pause = 0.0
+
+    def read() -> float:
+        time.sleep(pause)
+        return 2.0
+
+    power = MeasuredPower(network.device, [make_rail(read, period_s=FAST)])
+    with power.record(idle_s=0) as p:
+        time.sleep(60 * FAST)
+        pause, worked = 1.0, time.monotonic()
+    assert time.monotonic() - worked >= pause
+    assert p.duration_s < 60 * FAST + pause / 2
 
 
 def test_the_widest_rail_is_the_default(network):
@@ -225,6 +248,8 @@ def test_modelled_recording_keeps_its_kind(network):
     assert p.kind == rail.kind == "modelled (coefficients 45nm, activity predicted)"
     assert p.duration_s == pytest.approx(sum(result.latency_ms for result in results) / 1e3)
     assert p.n_samples == p.n_inferences == 2
+    prices = load_coefficients("45nm").values
+    assert p.idle == pytest.approx((prices["cycles"].pj + prices["soft_core_cycles"].pj) * 1e-6 * TINY.clock_mhz)
     assert 0 < p.energy_above_idle_per_inference < p.energy_per_inference
     assert "modelled" in str(p)
     with pytest.raises(PowerError, match="no inference"), power.record():
@@ -247,8 +272,12 @@ def test_a_network_of_several_images_is_one_inference():
     assert p.duration_s == pytest.approx(sum(result.latency_ms for result in results) / 1e3)
     report = estimate(runs, device.config, load_coefficients("45nm"), backend=device.kind)
     assert (report.n_samples, report.n_images) == (3, 2)
+    assert report.load.activity.dram_bytes == sum(image.header["n_bytes"] for image in {run[0] for run in runs})
     assert list(report.layers) == ["conv", "dense", CONTROL]
     assert report.total.joules == pytest.approx(p.energy_per_inference, rel=1e-12)
+    parts = [[run for run in runs if run[0] is image] for image in dict.fromkeys(image for image, _, _ in runs)]
+    peaks = [estimate(part, device.config, load_coefficients("45nm"), backend=device.kind).peak_w for part in parts]
+    assert p.peak == max(peaks) > min(peaks)
     assert report.batch(64) == report.batch(1) == report.total.joules + report.load.joules  # each loads both
 
 
@@ -261,7 +290,7 @@ def test_sensors_are_not_taken_for_a_simulated_device(network):
         network.device.power(rails=[make_rail(lambda: 1.0)])
 
 
-def test_a_board_uses_sensors_or_says_what_to_do(network, tmp_path):
+def test_a_board_uses_sensors_or_says_what_to_do(network, tmp_path, monkeypatch):
     board = Device("pynq", "on-board", network.device.config, network.device.engine)
     with pytest.raises(PowerError, match=r"INA226.*external meter"):
         device_power(board, hwmon=tmp_path)
@@ -272,6 +301,10 @@ def test_a_board_uses_sensors_or_says_what_to_do(network, tmp_path):
     (tmp_path / "hwmon0" / "power1_input").write_text("4810000\n")
     (found,) = board.power(hwmon=tmp_path).rails
     assert found.kind == "measured on rail ina260_u14 (hwmon)"
+    ours = make_rail(lambda: 2.0, name="12V", scope="whole board")
+    monkeypatch.setattr("pumice.power.pynq_rails", lambda: [ours])  # knows more of a board than the kernel does
+    assert board.power(hwmon=tmp_path).rails == (ours,)
+    assert board.power(rails=[rail], hwmon=tmp_path).rails == (rail,)
 
 
 def test_loop_times_are_plain():

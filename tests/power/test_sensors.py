@@ -51,6 +51,7 @@ def test_hwmon_sensors_are_found_by_name(tmp_path):
         "measured on rail ina260_u14 (hwmon)",
     )
     assert module.read() == pytest.approx(4.81)
+    assert module.period_s == pytest.approx(0.15)  # the KV260's sensor names no interval
     assert (other.name, other.scope, other.period_s) == ("ina226", "one supply", pytest.approx(0.035))
     assert other.read() == pytest.approx(0.25)
     (som / "power1_input").write_text("5000000\n")  # each reading is a new one
@@ -108,12 +109,16 @@ def test_register_maths(chip, bus_register, shunt_register, ohms, watts):
 
 
 @pytest.mark.parametrize(
-    ("chip", "averages", "shunt_time", "bus_time", "mode"),
-    [("INA226", 0b010 << 9, 0b100 << 3, 0b100 << 6, 7), ("INA219", 0, 0b1100 << 3, 0b1100 << 7, 7)],
+    ("chip", "averages", "shunt_time", "bus_time", "mode", "period_s"),
+    [
+        ("INA226", 0b010 << 9, 0b100 << 3, 0b100 << 6, 7, 16 * (1.1e-3 + 1.1e-3)),
+        ("INA219", 0, 0b1100 << 3, 0b1100 << 7, 7, 8.51e-3 + 8.51e-3),
+    ],
 )
-def test_configuration_averages_sixteen_of_both_continuously(chip, averages, shunt_time, bus_time, mode):
+def test_configuration_averages_sixteen_of_both_continuously(chip, averages, shunt_time, bus_time, mode, period_s):
     bus = FakeBus({0: 0})
-    open_ina(chip, bus=bus, shunt_ohms=0.1, scope="whole board")
+    rail = open_ina(chip, bus=bus, shunt_ohms=0.1, scope="whole board")
+    assert rail.period_s == pytest.approx(period_s)
     # Fixed or range bits: INA226 has 0x4000 always; INA219 32 V and 320 mV.
     fixed = {"INA226": 0x4000, "INA219": 0x2000 | 0x1800}[chip]
     assert bus.registers[0] == fixed | averages | shunt_time | bus_time | mode == CHIPS[chip].configuration

@@ -14,7 +14,7 @@ from pumice_sim import build_board
 from .environments import PINS, NoPythonError, make_environment
 
 TESTS = Path(__file__).parent / "on_pynq.py"
-N_TESTS = 24
+N_TESTS = 26
 RUNS = (("3.0.1", "KV260"), ("3.1.2", "PYNQ-Z2"), ("4.0.0", "ZCU104"))  # newest that each board's image has
 
 

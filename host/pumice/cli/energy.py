@@ -43,7 +43,7 @@ def energy(
     with open_device(device, config=config) as opened:
         report, classes = _estimate(opened, loaded, samples, prices)
         # The dense run's energy hardly depends on the sample: one is enough.
-        dense = _estimate(opened, loaded, samples[:1], prices, "dense")[0] if isinstance(loaded, Model) else None
+        dense = _estimate(opened, loaded, samples[:1], prices, dense=True)[0] if isinstance(loaded, Model) else None
     document = report.to_json() | {"dense": dense and dense.to_json()}
     console = Console()
     for table in energy_tables(report, dense, width=console.width):
@@ -76,10 +76,10 @@ def calibrate(
 
 
 def _estimate(
-    device: Device, model, samples: np.ndarray, prices: Coefficients, formats: str | None = None
+    device: Device, model, samples: np.ndarray, prices: Coefficients, *, dense: bool = False
 ) -> tuple[EnergyReport, np.ndarray]:
     """Modelled energy, and the class that each sample got."""
-    network = device.load(model, formats=formats)
+    network = device.load(model, dense=dense)
     runs: list[tuple[Image, bytes, EngineRun]] = []
     with device.observe(lambda *run: runs.append(run)):
         classes = np.array([network.run(sample).top1 for sample in samples])

@@ -67,17 +67,23 @@ class Device:
         """Let go of the engine. Harmless when repeated."""
         self.engine.close()
 
-    def load(self, model: Model | Image | Pipeline, *, formats: Mapping[str, str] | str | None = None) -> Network:
+    def load(
+        self,
+        model: Model | Image | Pipeline,
+        *,
+        formats: Mapping[str, str] | str | None = None,
+        dense: bool = False,
+    ) -> Network:
         """Compile a model for this engine (what is compiled is taken as it is) and load it.
 
         Networks share the engine: running one that is not the last one loaded loads it again.
 
         Parameters
         ----------
-        formats : mapping of layer name to weight format, or one format
+        formats, dense
             As in `pumice.compiler.compile_graph`.
         """
-        compiled = model.compile(self.config, formats=formats) if isinstance(model, Model) else model
+        compiled = model.compile(self.config, formats=formats, dense=dense) if isinstance(model, Model) else model
         if isinstance(compiled, Pipeline):
             self._make_current(compiled.images[0])
             return PipelineNetwork(self, compiled)

@@ -206,8 +206,9 @@ def packaged_bitstream() -> Path:
     path = OVERLAYS / board.folder / "pumice.bit"
     if not path.exists():
         raise DeviceError(
-            f"this package holds no bitstream for {board.name} ({path} is not there): build one with Vivado, or name "
-            "one (bitstream='path/to/pumice.bit')"
+            f"this package holds no bitstream for {board.name}: build one on a PC with Vivado (pumice build --board "
+            f"{board.folder}) and copy pumice.bit and pumice.hwh to {path.parent}, or name one "
+            "(bitstream='path/to/pumice.bit')"
         )
     return path
 

@@ -12,11 +12,18 @@ def drop_dead(
     tensors: dict[str, Tensor],
     network_inputs: tuple[str, ...],
     network_outputs: tuple[str, ...],
+    *,
+    keep: bool = False,
 ) -> tuple[list[Operation], dict[str, tuple[int, ...]]]:
     """Drop rows, weights and taps that cannot change the network's outputs.
 
     A row without weights makes a constant. Where that is the zero point, it adds nothing to any sum, padding included,
     so its readers' weights for it are dropped, in order of execution; then, backwards, rows that nobody reads.
+
+    Parameters
+    ----------
+    keep : bool
+        Drop nothing: what the network costs where zeros are not made use of.
 
     Returns
     -------
@@ -26,6 +33,9 @@ def drop_dead(
         Channels of each tensor that have a plane, ascending. Inputs of one operation have the same ones. A channel
         without a plane is not read.
     """
+    if keep:
+        everything = {name: set(range(tensor.shape[2])) for name, tensor in tensors.items()}
+        return operations, _stored_channels(operations, tensors, everything)
     _drop_zero_points(operations, tensors)
     live = _live_channels(operations, tensors, network_outputs)
     for operation in operations:

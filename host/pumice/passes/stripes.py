@@ -88,11 +88,13 @@ class StripedLayer(EncodedLayer):
         return pair_slots(columns) if self.pairs else byte_slots(columns)
 
 
-def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collection[str] = ()) -> list[EncodedLayer]:
+def stripe(
+    layers: list[EncodedLayer], plan: Plan, free: range, names: Collection[str] = (), *, pairs: bool = True
+) -> list[EncodedLayer]:
     """Layers with those striped that gain most a byte, as far as bytes ``free`` of the activation memory hold slots.
 
     Where one more would nearly fit, two or three layers share a place (`_share`). Layers in ``names`` are striped in
-    any case; in parts that stream if they do not fit.
+    any case; in parts that stream if they do not fit. Without ``pairs`` all slots are bytes, one for each weight.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def stripe(layers: list[EncodedLayer], plan: Plan, free: range, names: Collectio
         name, must = layer.operation.name, layer.operation.name in names
         striped = None
         if is_possible(layer.operation, plan):
-            striped = min((_striped(layer, plan, pairs) for pairs in (False, True)), key=lambda s: _cost(s, config))
+            striped = min((_striped(layer, plan, p) for p in {False, pairs}), key=lambda s: _cost(s, config))
         if striped and striped.n_vectors <= config.stripe_depth:
             n_slots, n_cycles = _cost(striped, config)
             saved = predict_issue(layer, config) - n_cycles

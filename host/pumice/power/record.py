@@ -262,7 +262,6 @@ class MeasuredPower:
             try:
                 yield recording
             finally:
-                times.end = self._clock()
                 stop.set()
         recording.finish(sampling.result().figures(chosen, times.start, times.end, times.n_inferences, idle))
 
@@ -301,6 +300,5 @@ def loop_times(device: "Device", clock: Callable[[], float] = time.time) -> Iter
     try:
         yield times
     finally:
-        if math.isnan(times.end):
-            times.end = clock()
+        times.end = clock()
         times.n_inferences = device.n_inferences - n_before

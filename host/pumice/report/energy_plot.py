@@ -76,10 +76,10 @@ def plot_accuracy(curves: Mapping[str, Sequence[tuple[EnergyReport, float]]], pa
         axes.plot([r.total.joules / scale for r, _ in points], [100 * a for _, a in points], marker="o", label=name)
     about = "; ".join(sorted({f"coefficients {r.coefficients.name}, activity {r.backend}" for r in reports}))
     axes.set(xlabel=f"{unit} an inference, {reports[0].kind} ({about})", ylabel="accuracy, %")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * max(report.total.joules for report in reports) / scale)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend()
+    axes.legend(loc="lower right")
     _save(figure, path)
 
 
