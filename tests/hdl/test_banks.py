@@ -18,7 +18,7 @@ def test_reads_see_all_writes_up_to_their_cycle(n_lanes):
     size = config.activation_bytes
     memory = np.zeros(size, np.int64)
     banks = np.arange(n_lanes)
-    expected, got = [], []
+    expected, got, aligned, begins_row = [], [], {}, []
 
     async def bench(ctx):
         read = banks
@@ -34,9 +34,13 @@ def test_reads_see_all_writes_up_to_their_cycle(n_lanes):
                 mask = sum(1 << int(b) for b in np.flatnonzero(enable))
                 ctx.set(dut.write, {"data": values.tolist(), "enable": mask, "rows": rows.tolist()})
                 address = int(rng.integers(-3 * n_lanes, 3 * n_lanes)) % size
+                address -= address % n_lanes * int(rng.random() < 0.3)
                 ctx.set(dut.address, address)
                 read = (address + banks) % size
+                begins_row.append(address % n_lanes == 0)
                 expected.append(memory[read])
+            if dut.aligned_latency <= cycle < N_CYCLES + dut.aligned_latency:
+                aligned[cycle - dut.aligned_latency] = [ctx.get(dut.aligned[i]) for i in range(n_lanes)]
             if cycle >= dut.latency:
                 got.append([ctx.get(dut.vector[i]) for i in range(n_lanes)])
             await ctx.tick()
@@ -47,3 +51,6 @@ def test_reads_see_all_writes_up_to_their_cycle(n_lanes):
     simulator.run()
     assert len(got) == N_CYCLES
     np.testing.assert_array_equal(got, expected, f"seed {SEED}")
+    whole = np.flatnonzero(begins_row)
+    assert len(whole) > N_CYCLES / 5
+    np.testing.assert_array_equal([aligned[i] for i in whole], np.array(expected)[whole], f"seed {SEED}")
