@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,13 @@ def test_recovers_the_coefficients_that_made_the_runs():
         assert value.pj == pytest.approx(TRUTH.values[event].pj, rel=1e-6), event
         assert (value.source, value.date, value.placeholder) == ("synthetic", "2026-01", False)
     assert not fit.coefficients.has_placeholders
+
+
+def test_fitted_numbers_keep_the_kind_of_their_figures():
+    runs = [replace(run, kind="measured on rail INT (PYNQ)", scope="PL core") for run in synthetic_runs(9, ["macs"])]
+    fitted = calibrate(runs, TRUTH, **ABOUT).coefficients
+    assert fitted.values["macs"].source == "synthetic; measured on rail INT (PYNQ), PL core"
+    assert fitted.description == "Fitted: synthetic; measured on rail INT (PYNQ), PL core"
 
 
 def test_noise_shows_in_the_error_and_no_coefficient_is_negative():

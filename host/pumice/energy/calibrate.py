@@ -140,7 +140,7 @@ def calibrate(runs: Sequence[MeasuredRun], start: Coefficients, *, source: str, 
     start : Coefficients
         Numbers of the events that do not occur.
     source, date : str
-        What was measured, and when: goes with every fitted number.
+        What was measured, and when: goes with every fitted number, as do the runs' kind and scope.
 
     Raises
     ------
@@ -153,6 +153,7 @@ def calibrate(runs: Sequence[MeasuredRun], start: Coefficients, *, source: str, 
         raise EnergyError("calibration needs SciPy: pip install 'pumice[energy]'") from None
     if not runs:
         raise EnergyError("calibration needs at least one run")
+    source = "; ".join([source, *sorted({f"{run.kind}, {run.scope}" for run in runs if run.kind})])
     joules = np.array([run.joules for run in runs])
     counts = np.array([[asdict(run.activity)[event] for event in ACTIVITIES] for run in runs], float)
     occurs = counts.any(axis=0)
