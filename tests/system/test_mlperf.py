@@ -14,7 +14,7 @@ NETWORKS = {
     "vww": ("vww_96_int8.tflite", 44_000),
     "ic": ("pretrainedResnet_int8.tflite", 122_000),
     "kws": ("kws_ref_model_int8.tflite", 28_500),
-    "ad": ("ad01_int8.tflite", 4_000),
+    "ad": ("ad01_int8.tflite", 2_900),
 }
 SAMPLES_PER_FILE = 4  # the AD files hold 40 windows each
 
