@@ -1,5 +1,6 @@
 """Striped layers: fully connected layers of one sample that run on all lanes (`spec.stripes`)."""
 
+import bisect
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
@@ -197,11 +198,13 @@ def _share(layers: list[EncodedLayer], n_bytes: int, config: EngineConfig) -> tu
 def _cut_tail(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> tuple[StripedLayer, int] | None:
     """The layer with as few of its last groups streamed as save ``n_bytes`` a core, and the bytes that stream."""
     wanted = _n_slots(layer, layer.groups, config) - -(-n_bytes // config.n_lanes)
-    for cut in range(len(layer.groups) - 1, 0, -1):
-        if _n_slots(layer, layer.groups[:cut], config) <= wanted:
-            n_streamed = _n_slots(layer, layer.groups[cut:], config) * config.n_lanes
-            return replace(layer, cuts=(cut,), streamed=frozenset({1})), n_streamed
-    return None
+    cuts = range(1, len(layer.groups))
+    # More groups have more slots, but for how they happen to be dealt to the cores.
+    cut = bisect.bisect_right(cuts, wanted, key=lambda n: _n_slots(layer, layer.groups[:n], config))
+    if cut == 0:
+        return None
+    n_streamed = _n_slots(layer, layer.groups[cut:], config) * config.n_lanes
+    return replace(layer, cuts=(cut,), streamed=frozenset({1})), n_streamed
 
 
 def _n_cycles(layer: EncodedLayer, config: EngineConfig) -> int:

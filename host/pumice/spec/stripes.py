@@ -40,31 +40,26 @@ def byte_slots(rows: np.ndarray) -> np.ndarray:
 def pair_slots(rows: np.ndarray) -> np.ndarray:
     """Slots of rows, int8 (rows, vectors, lanes), in pairs: uint8, (2 * pairs, lanes)."""
     n_rows, _, n_lanes = rows.shape
-    shares = [[_share(rows[m, :, lane]) for m in range(n_rows)] for lane in range(n_lanes)]
-    n_pairs = [sum(map(len, share)) for share in shares]
+    weights = rows.transpose(2, 0, 1)
+    used = weights != 0
+    used[..., 0] |= ~used.any(axis=2)  # a share without weights is a pair as well
+    lane, row, place = np.nonzero(used)
+    goes_on = (np.diff(lane, append=-1) == 0) & (np.diff(row, append=-1) == 0)
+    advance = place - np.where(np.roll(goes_on, 1), np.roll(place, 1), 0)
+    in_order = np.stack([advance | ~goes_on << 7, weights[used].view(np.uint8)], axis=1).astype(np.uint8)
     # Pairs of a lane in order, with the row that each belongs to; behind them row n_rows.
+    n_pairs = np.bincount(lane, minlength=n_lanes)
     pairs = np.zeros((n_lanes, max(n_pairs) + 1, 2), np.uint8)
     row_of = np.full(pairs.shape[:2], n_rows)
-    for lane, share in enumerate(shares):
-        pairs[lane, : n_pairs[lane]] = np.concatenate(share)
-        row_of[lane, : n_pairs[lane]] = np.repeat(np.arange(n_rows), list(map(len, share)))
-    lanes, place = np.arange(n_lanes), np.zeros(n_lanes, int)
+    exists = np.arange(pairs.shape[1]) < n_pairs[:, None]
+    pairs[exists], row_of[exists] = in_order, row
+    lanes, at = np.arange(n_lanes), np.zeros(n_lanes, int)
     slots = []
-    while (row := row_of[lanes, place]).min() < n_rows:
-        goes = (row < n_rows) & (row - row.min() < LEAD_ROWS)
-        slots.append(np.where(goes, pairs[lanes, place].T, 0))
-        place += goes
+    while (ahead := row_of[lanes, at]).min() < n_rows:
+        goes = (ahead < n_rows) & (ahead - ahead.min() < LEAD_ROWS)
+        slots.append(np.where(goes, pairs[lanes, at].T, 0))
+        at += goes
     return np.array(slots, np.uint8).reshape(-1, n_lanes)
-
-
-def _share(column: np.ndarray) -> np.ndarray:
-    """Pairs of a lane's share of a row: uint8, (pairs, 2)."""
-    places = np.flatnonzero(column)
-    if not len(places):
-        return np.array([[1 << 7, 0]], np.uint8)
-    advances = np.diff(places, prepend=0)
-    advances[-1] |= 1 << 7
-    return np.stack([advances.astype(np.uint8), column[places].view(np.uint8)], axis=1)
 
 
 def decode_byte_slots(slots: np.ndarray, n_vectors: int) -> np.ndarray:
