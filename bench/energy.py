@@ -113,6 +113,11 @@ def main() -> None:
             print(f"{title}: {sparse.total.joules * 1e6:.4g} uJ, dense {ratio:.2f} times as much (modelled)")
         curves = accuracy_curves(device)
         kind = device.kind
+    rows = [
+        (f"{title}{run}", each)
+        for title, both in reports.items()
+        for run, each in zip(("", ", dense"), both, strict=True)
+    ]
     lines = [
         "# Modelled energy", "", *(__doc__ or "").split("\n\n", 1)[1].strip().splitlines(), "",
         f"{arguments.config}, coefficients {COEFFICIENTS}, activity {kind}: `{common['command']}`.",
@@ -126,17 +131,12 @@ def main() -> None:
         "", "By component, sparse and below it dense:",
         *table("network", *(name for name in COMPONENTS if name != UNPRICED)),
         *(
-            f"| {title}{run} | {microjoules(*(j for name, j in each.total.components.items() if name != UNPRICED))} |"
-            for title, both in reports.items()
-            for run, each in zip(("", ", dense"), both, strict=True)
+            f"| {title} | {microjoules(*(j for name, j in each.total.components.items() if name != UNPRICED))} |"
+            for title, each in rows
         ),
         "", "By batch size, weights loaded once a batch:",
         *table("network", *map(str, BATCH_SIZES)),
-        *(
-            f"| {title}{run} | {microjoules(*map(each.batch, BATCH_SIZES))} |"
-            for title, both in reports.items()
-            for run, each in zip(("", ", dense"), both, strict=True)
-        ),
+        *(f"| {title} | {microjoules(*map(each.batch, BATCH_SIZES))} |" for title, each in rows),
         "", "## Accuracy", "", f"![Accuracy over modelled energy of an inference]({PLOT.name})",
         *table("digits, of its weights kept", "accuracy", "an inference", "a correct answer"),
         *(

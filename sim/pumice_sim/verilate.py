@@ -25,7 +25,7 @@ VERILATOR_FLAGS = (
 )  # fmt: skip
 
 WATCH, LEARN = "-fprofile-generate", "-fprofile-use -fprofile-partial-training"
-"""Let a library write down which way its branches go; compile for that, and what was not reached as ever."""
+"""Profile-guided: let a library write down which way its branches go; compile for that, and the rest as ever."""
 
 
 def tool_versions() -> dict[str, str]:

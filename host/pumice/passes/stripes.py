@@ -172,27 +172,37 @@ def _share(layers: list[EncodedLayer], n_bytes: int, config: EngineConfig) -> tu
     best = None
     for n_sharing in (2, 3):
         n_slots = -(-n_bytes // (n_sharing - 1) // config.n_lanes)
-        n_place, n_time = n_slots * config.n_lanes, transfer_cycles(config.n_cores, n_slots * config.n_lanes)
+        n_place = n_slots * config.n_lanes
         striped = {
             i: layer for i, layer in enumerate(layers)
             if isinstance(layer, StripedLayer) and _n_slots(layer, layer.groups, config) > n_slots
         }  # fmt: skip
         tails = {i: tail for i, layer in striped.items() if (tail := _cut_tail(layer, n_place, config))}
-        for chosen in itertools.combinations(striped, n_sharing):
-            if chosen[-1] not in tails:
+        for *others, last in itertools.combinations(striped, n_sharing):
+            if last not in tails:
                 continue
-            waited, arrives = 0, 0
-            for i in chosen:
-                arrives += n_time if i != chosen[-1] else transfer_cycles(config.n_cores, tails[i][1])
-                waited += max(0, arrives - waited - (ends[i] if i == chosen[-1] else ends[i] - n_cycles[i]))
-                arrives = max(arrives, ends[i] + waited)
-            cost = waited + striped_rest(config)
+            cut, n_cut = tails[last]
+            visits = [(ends[i] - n_cycles[i], ends[i], n_place) for i in others] + [(ends[last], ends[last], n_cut)]
+            cost = _waiting(visits, config) + striped_rest(config)
             if best is None or cost < best[1]:
-                first, *middle, last = chosen
-                parts = {first: replace(striped[first], n_head=n_place), last: tails[last][0]}
+                first, *middle = others
+                parts = {first: replace(striped[first], n_head=n_place), last: cut}
                 parts |= {i: replace(striped[i], n_tail=n_place) for i in middle}
                 best = [parts.get(i, layer) for i, layer in enumerate(layers)], cost
     return best
+
+
+def _waiting(visits: list[tuple[int, int, int]], config: EngineConfig) -> int:
+    """Cycles that layers wait for slots which come to one place, each when the one before it has run.
+
+    ``visits``: when a layer needs its slots, when it ends, both as if nothing waited, and the bytes a core.
+    """
+    waited, free = 0, 0
+    for needed, end, n_bytes in visits:
+        arrived = free + transfer_cycles(config.n_cores, n_bytes)
+        waited += max(0, arrived - waited - needed)
+        free = max(arrived, end + waited)
+    return waited
 
 
 def _cut_tail(layer: StripedLayer, n_bytes: int, config: EngineConfig) -> tuple[StripedLayer, int] | None:
