@@ -1,7 +1,5 @@
 """From finished accumulators to row results."""
 
-from itertools import pairwise
-
 from amaranth import Cat, EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -100,7 +98,27 @@ class Drain(wiring.Component):
             parameters[name] = Signal.like(context[name], name=name, reset_less=True)
             with m.If(begin):
                 m.d.sync += parameters[name].eq(context[name])
+
+        # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order. Lane 0 goes at once,
+        # `turn` chooses among the others: a register that both loads and shifts would take a LUT for each of its bits.
+        turn = Signal(range(DRAIN_CYCLES))
+        waiting = Signal.like(self.accumulators, reset_less=True)
+        waiting_valid = Signal.like(context.tile.valid, reset_less=True)
+        n_units = self.config.n_requantisers
+        values = [Signal(signed(32), name=f"value{u}", reset_less=True) for u in range(n_units)]
+        valid = Signal(n_units, reset_less=True)
+        with m.If(self.done):
+            m.d.sync += [waiting.eq(self.accumulators), waiting_valid.eq(context.tile.valid)]
+        with m.If(self.done | (turn != 0)):
+            m.d.sync += turn.eq(turn + 1)
+            with m.Switch(turn):
+                for i in range(DRAIN_CYCLES):
+                    with m.Case(i):
+                        lanes, lanes_valid = (waiting, waiting_valid) if i else (self.accumulators, context.tile.valid)
+                        m.d.sync += [value.eq(lanes[8 * u + i]) for u, value in enumerate(values)]
+                        m.d.sync += valid.eq(Cat(lanes_valid[8 * u + i] for u in range(n_units)))
         first_lane = delayed(m, self.done, 1)
+
         # The units' registers hold still when no row is under way.
         busy = Signal()
         cycles_left = Signal(range(self.sum_latency + self.latency + 1))
@@ -109,28 +127,18 @@ class Drain(wiring.Component):
             m.d.sync += cycles_left.eq(self.sum_latency + self.latency)
         with m.Elif(cycles_left != 0):
             m.d.sync += cycles_left.eq(cycles_left - 1)
-        units, values, sums = [], [], []
-        for u in range(self.config.n_requantisers):
-            # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order.
+        units, sums = [], []
+        for u, value in enumerate(values):
             unit = Requantiser()
             m.submodules[f"requantiser{u}"] = EnableInserter(busy)(unit)
-            waiting = [Signal(signed(32), name=f"waiting{u}_{i}", reset_less=True) for i in range(8)]
-            waiting_valid = Signal(8, name=f"waiting_valid{u}", reset_less=True)
-            with m.If(self.done):
-                m.d.sync += [value.eq(self.accumulators[8 * u + i]) for i, value in enumerate(waiting)]
-                m.d.sync += waiting_valid.eq(context.tile.valid.word_select(u, 8) | lane_sum.replicate(8))
-            with m.Elif(busy):
-                m.d.sync += [value.eq(following) for value, following in pairwise(waiting)]
-                m.d.sync += waiting_valid.eq(waiting_valid.as_signed() >> 1)  # with lane_sum all stay valid
             sums.append(Signal(signed(32), name=f"sum{u}", reset_less=True))
-            m.d.sync += sums[u].eq(Mux(first_lane, 0, sums[u]) + waiting[0])
+            m.d.sync += sums[u].eq(value + Mux(first_lane, 0, sums[u]))
             units.append(unit)
-            values.append(waiting[0])
             m.d.comb += [getattr(unit, n).eq(s) for n, s in parameters.items()]
             m.d.comb += [getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")]
-            valid = delayed(m, waiting_valid[0], unit.latency)
             finished = Signal(64, reset_less=True)
-            byte = Mux(valid, unit.activation, self.layer.zero_point)
+            stored = delayed(m, valid[u] | lane_sum, unit.latency)
+            byte = Mux(stored, unit.activation, self.layer.zero_point)
             m.d.sync += finished.eq(Cat(finished[8:], byte))
             m.d.comb += vectors.w_data.word_select(u, 64).eq(finished)
         while len(sums) > 1:

@@ -58,7 +58,7 @@ class Requantiser(wiring.Component):
             return delayed(m, value, 1)
 
         # Product of halves of 16 bits: A/B, M and P registers are cycles 1 to 3.
-        total = registered((self.accumulator + self.bias)[:32])
+        total = registered((self.bias + self.accumulator)[:32])
         multiplier = registered(self.multiplier)
         total_low, total_high = total[:16], total[16:].as_signed()
         multiplier_low, multiplier_high = multiplier[:16], multiplier[16:]
