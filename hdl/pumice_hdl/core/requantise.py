@@ -57,22 +57,21 @@ class Requantiser(wiring.Component):
         def registered(value):
             return delayed(m, value, 1)
 
-        # Product of halves of 16 bits: A/B, M and P registers are cycles 1 to 3.
+        # (product + 2**30) >> 31, the product made of halves of 16 bits. A DSP block adds what the one before carries,
+        # and takes its factors a cycle later: A/B, M and P registers are cycles 1 to 3 of the first, 4 to 6 of the last.
         total = registered((self.bias + self.accumulator)[:32])
         multiplier = registered(self.multiplier)
         total_low, total_high = total[:16], total[16:].as_signed()
         multiplier_low, multiplier_high = multiplier[:16], multiplier[16:]
-        low_low, high_low, high_high = (
-            delayed(m, a * b, 2)
-            for a, b in ((total_low, multiplier_low), (total_high, multiplier_low), (total_high, multiplier_high))
-        )
-        low_high = registered(registered(total_low * multiplier_high) + (1 << 14))  # half, for the rounding
-        # Cycles 4 to 6: (product + 2**30) >> 31. The lowest 16 bits of low_low carry nowhere.
-        middle = registered(low_high + high_low)
-        fraction = registered(registered(low_low[16:]) + middle[:16])
-        carry = fraction[16]
-        whole = Cat(carry, delayed(m, high_high, 2)).as_signed() + Cat(carry, registered(middle[16:])).as_signed()
-        scaled = registered(Cat(fraction[15], whole[1:])[:32].as_signed())
+
+        def product_sum(a, b, n_behind, addend):
+            return registered(registered(delayed(m, a, n_behind) * delayed(m, b, n_behind)) + addend)
+
+        low = product_sum(total_low, multiplier_low, 0, 1 << 30)
+        middle = product_sum(total_low, multiplier_high, 1, low[16:])
+        middle = product_sum(total_high, multiplier_low, 2, middle)
+        high = product_sum(total_high, multiplier_high, 3, middle[16:].as_signed())
+        scaled = Cat(registered(middle[15]), high)[:32].as_signed()
 
         # Cycles 7 and 8: shift by 8 * shift[3:] and by shift[:3]. The bit below the result's and whether any bit
         # below that was set decide the rounding; only results of 10 bits escape saturation.
