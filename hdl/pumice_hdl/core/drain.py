@@ -99,8 +99,8 @@ class Drain(wiring.Component):
             with m.If(begin):
                 m.d.sync += parameters[name].eq(context[name])
 
-        # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order. Lane 0 goes at once,
-        # `turn` chooses among the others: a register that both loads and shifts would take a LUT for each of its bits.
+        # Unit u takes lanes 8 u .. 8 u + 7, the lowest first; its bytes come out in the same order. Lane 0 goes at
+        # once, `turn` chooses among the others: registers that both load and shift would take a LUT for each bit.
         turn = Signal(range(DRAIN_CYCLES))
         waiting = Signal.like(self.accumulators, reset_less=True)
         waiting_valid = Signal.like(context.tile.valid, reset_less=True)

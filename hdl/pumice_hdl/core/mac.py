@@ -1,6 +1,6 @@
 """The multiply-accumulate lanes of one core."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -69,6 +69,8 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # What a lane takes along is delayed in one vector of all lanes: a simulator copies words.
+        n_lanes, terms = self.config.n_lanes, list(self.lane_terms)
         nothing = Signal()  # the term does not take part in the maximum
         weight = Signal(signed(8), reset_less=True)
         m.d.comb += [nothing.eq(self.max & (self.weight == 0)), weight.eq(Mux(self.max, 1, self.weight))]
@@ -76,31 +78,35 @@ class MacArray(wiring.Component):
         multiplies = delayed(m, valid, 2)
         accumulates = delayed(m, multiplies, 1)
         m.d.comb += self.done.eq(delayed(m, self.valid & self.last, self.latency, reset_less=False))
-        takes_x, compares = Signal(), Signal()
-        m.d.comb += [takes_x.eq(self.valid & ~nothing), compares.eq(self.max & ~self.first)]
-        # What a lane takes along is delayed in one vector of all lanes: a simulator copies words.
-        n_lanes, terms = self.config.n_lanes, list(self.lane_terms)
         lane_weights = Mux(self.striped, Cat(term.weight for term in terms), weight.as_unsigned().replicate(n_lanes))
         lane_weights = delayed(m, lane_weights, 2)
+        # What lanes take is chosen by itself, and whether one takes it: a LUT a bit, and a clock enable.
+        operands, taken = Signal(8 * n_lanes, reset_less=True), Signal(8 * n_lanes)
+        with m.If(self.striped):
+            m.d.comb += taken.eq(Cat(term.x for term in terms))
+        with m.Elif(nothing):
+            m.d.comb += taken.eq(Const(LOWEST, 8).replicate(n_lanes))
+        with m.Else():
+            m.d.comb += taken.eq(self.vector.as_value())
+        factors = delayed(m, operands, 1)
+        with m.If(self.striped | (self.valid & (self.first | ~self.max))):
+            m.d.sync += operands.eq(taken)
+        with m.Elif(self.valid & ~nothing):
+            for lane in range(n_lanes):
+                operand = operands.word_select(lane, 8)
+                with m.If(self.vector[lane].as_signed() > operand.as_signed()):
+                    m.d.sync += operand.eq(taken.word_select(lane, 8))
         # What P held is dropped.
         restarts = Mux(self.striped, Cat(term.first for term in terms), (self.first | self.max).replicate(n_lanes))
-        restarts = delayed(m, restarts, 3)
+        restarts = delayed(m, restarts, 3, reset_less=False)  # registers; reset-less they are a LUT each, as SRL16
         shares_done = Mux(self.striped & self.lane_valid, Cat(term.last for term in terms), 0)
         m.d.comb += self.lanes_done.eq(delayed(m, shares_done, self.latency, reset_less=False))
-        for lane, term in enumerate(terms):
-            x = self.vector[lane].as_signed()
-            operand = Signal(signed(8), reset_less=True)
-            with m.If(self.striped):
-                m.d.sync += operand.eq(term.x)
-            with m.Elif(takes_x & Mux(compares, x > operand, 1)):  # a simulator compares only where it has to
-                m.d.sync += operand.eq(x)
-            with m.Elif(self.valid & nothing & self.first):
-                m.d.sync += operand.eq(LOWEST)
+        for lane in range(n_lanes):
             product = Signal(signed(16), reset_less=True)
             accumulator = Signal(signed(32), reset_less=True)
-            factor = delayed(m, operand, 1)
+            factor, weight = (v.word_select(lane, 8).as_signed() for v in (factors, lane_weights))
             with m.If(multiplies):
-                m.d.sync += product.eq(factor * lane_weights.word_select(lane, 8).as_signed())
+                m.d.sync += product.eq(factor * weight)
             with m.If(accumulates):
                 m.d.sync += accumulator.eq(Mux(restarts[lane], 0, accumulator) + product)
             m.d.comb += self.accumulators[lane].eq(accumulator)

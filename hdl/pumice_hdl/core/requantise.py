@@ -58,7 +58,8 @@ class Requantiser(wiring.Component):
             return delayed(m, value, 1)
 
         # (product + 2**30) >> 31, the product made of halves of 16 bits. A DSP block adds what the one before carries,
-        # and takes its factors a cycle later: A/B, M and P registers are cycles 1 to 3 of the first, 4 to 6 of the last.
+        # and takes its factors a cycle later: A/B, M and P registers are cycles 1 to 3 of the first, 4 to 6 of the
+        # last.
         total = registered((self.bias + self.accumulator)[:32])
         multiplier = registered(self.multiplier)
         total_low, total_high = total[:16], total[16:].as_signed()
