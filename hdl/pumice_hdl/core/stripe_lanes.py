@@ -29,7 +29,7 @@ class StripeLanes(wiring.Component):
     row_length : In(range(config.stripe_depth + 1))
         Byte slots of a row; at least 1.
     terms : Out(ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes))
-        ``latency`` cycles after the slot that completes them.
+        ``latency`` cycles after the slot that completes them; undefined while not ``valid``.
     valid, nonzero : Out(1)
         There are terms; one of them has a weight.
     """
@@ -73,10 +73,20 @@ class StripeLanes(wiring.Component):
                 second.eq(~is_second),
                 place.eq(Mux(row_ends, 0, Mux(row_begins, 1, place + 1))),
             ]
-        complete = Signal()
-        m.d.sync += [complete.eq(completes), self.valid.eq(complete)]
+        complete, loads = Signal(), Signal()
+        m.d.sync += [complete.eq(completes), self.valid.eq(complete), loads.eq(self.load)]
         nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
         m.d.sync += any_nonzero.eq(nonzero.any())
+        # Only a pair's first byte says what is not the same in all lanes. Columns have one address, which halves their
+        # LUTs: a part of the vector is written a cycle after it came, where `row` points.
+        pair_byte = Signal()
+        common_row, common_starts, common_last = Signal(range(depth)), Signal(), Signal()
+        m.d.comb += [
+            pair_byte.eq(self.pairs & ~self.load),
+            common_row.eq(Mux(self.load, self.index, Mux(self.first_slot, 0, place))),
+            common_starts.eq(Mux(self.pairs, self.first_slot, row_begins)),
+            common_last.eq(~self.pairs & row_ends),
+        ]
 
         for lane in range(self.config.n_lanes):
             m.submodules[f"column{lane}"] = column = Memory(
@@ -84,27 +94,28 @@ class StripeLanes(wiring.Component):
             )
             write, read = column.write_port(), column.read_port(domain="comb")
             byte = self.vector[lane]
-            row = Signal(range(depth), name=f"row{lane}", reset_less=True)  # of the term under way
-            weight = Signal(signed(8), name=f"weight{lane}", reset_less=True)
+            row = Signal(range(depth), name=f"row{lane}", reset_less=True)  # of the term under way, or to write
+            weight = Signal(signed(8), name=f"weight{lane}", reset_less=True)  # or what to write
             first, last = Signal(name=f"first{lane}"), Signal(name=f"last{lane}")
             begins = Signal(name=f"begins{lane}")  # the next pair is the first of its row
             term = self.terms[lane]
             m.d.comb += [
-                write.en.eq(self.load),
-                write.addr.eq(self.index),
-                write.data.eq(byte),
+                write.en.eq(loads),
+                write.addr.eq(row),
+                write.data.eq(weight),
                 read.addr.eq(row),
             ]
-            starts = Signal(name=f"starts{lane}")
-            m.d.comb += starts.eq(Mux(self.pairs, self.first_slot | begins, row_begins))
+            with m.If((self.slot & ~is_second) | self.load):
+                m.d.sync += row.eq(
+                    Mux(pair_byte, byte[:7], common_row) + Mux(~pair_byte | self.first_slot | begins, 0, row)
+                )
             with m.If(self.slot & ~is_second):
                 m.d.sync += [
-                    row.eq(Mux(starts, 0, row) + Mux(self.pairs, byte[:7], ~starts)),
-                    first.eq(starts),
-                    last.eq(Mux(self.pairs, byte[7], row_ends)),
+                    first.eq(common_starts | (self.pairs & begins)),
+                    last.eq(common_last | (self.pairs & byte[7])),
                     begins.eq(byte[7]),
                 ]
-            with m.If(completes):
+            with m.If(completes | self.load):
                 m.d.sync += weight.eq(byte)
             m.d.sync += [
                 term.x.eq(read.data),
