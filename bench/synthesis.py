@@ -36,7 +36,8 @@ LIMIT_S = 7200
 XILINX = {
     r"LUT\d": ("LUT", 1), "SRL16E|SRLC32E": ("LUT", 1), "RAM(32|64)X1S": ("LUT", 1), "RAM(32|64)X1D": ("LUT", 2),
     "RAM128X1S": ("LUT", 2), "RAM128X1D|RAM(32|64)M": ("LUT", 4), "RAM32M16|RAM64M8": ("LUT", 8),
-    "FD[RSCP]E": ("FF", 1), "DSP48E[12]": ("DSP", 1), "RAMB18E[12]": ("RAMB18", 1), "RAMB36E[12]": ("RAMB18", 2), "URAM288": ("URAM", 1),
+    "FD[RSCP]E": ("FF", 1), "DSP48E[12]": ("DSP", 1), "RAMB18E[12]": ("RAMB18", 1), "RAMB36E[12]": ("RAMB18", 2),
+    "URAM288": ("URAM", 1),
 }  # fmt: skip
 ECP5 = {
     "LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "TRELLIS_DPR16X4": ("LUT", 6), "TRELLIS_FF": ("FF", 1),

@@ -1,4 +1,4 @@
-"""Delays by whole cycles, and masks."""
+"""Delays by whole cycles, masks and shifts."""
 
 from amaranth import Cat, Const, Module, Signal, Value, unsigned
 
@@ -23,3 +23,19 @@ def delayed(m: Module, value, n_cycles: int, *, reset_less: bool = True):
 def lowest_ones(n_ones, n_bits: int):
     """``n_bits`` bits of which the lowest ``n_ones`` are set: bit ``i`` is ``i < n_ones``, in one operation."""
     return ~(Const(-1, n_bits) << n_ones)[:n_bits]
+
+
+def shifted(m: Module, value, amount, n_bits: int):
+    """The lowest ``n_bits`` bits of ``value >> amount``, by levels of 4:1 multiplexers (6-input LUTs), far steps first."""
+    for low in reversed(range(len(amount) % 2, len(amount), 2)):
+        value = _shift_level(m, value, amount[low : low + 2], low, n_bits)
+    return _shift_level(m, value, amount[0], 0, n_bits) if len(amount) % 2 else value
+
+
+def _shift_level(m: Module, value, amount, low: int, n_bits: int):
+    level = Signal(n_bits + (1 << low) - 1)  # what smaller shifts still reach
+    with m.Switch(amount):
+        for step in range(1 << len(amount)):
+            with m.Case(step):
+                m.d.comb += level.eq(value[step << low :])
+    return level

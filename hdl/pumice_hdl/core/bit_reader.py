@@ -1,9 +1,11 @@
 """Bit reader: turns stream words into the bits a decoder asks for."""
 
-from amaranth import Array, Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import WEIGHT_WORD_BITS
+
+from ..pipeline import shifted
 
 CHUNK_BITS = 32
 N_CHUNKS = 4
@@ -53,7 +55,7 @@ class BitReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        ring = Array(Signal(CHUNK_BITS, name=f"chunk{i}", reset_less=True) for i in range(N_CHUNKS))
+        ring = [Signal(CHUNK_BITS, name=f"chunk{i}", reset_less=True) for i in range(N_CHUNKS)]
         # Positions count modulo twice the ring, so that full and empty differ.
         written = Signal(range(2 * N_CHUNKS))  # chunks
         ahead = Signal(range(2 * N_CHUNKS * CHUNK_BITS))  # bits: the first one behind the window
@@ -65,13 +67,18 @@ class BitReader(wiring.Component):
         accept = Signal()
         m.d.comb += [accept.eq(self.words.valid & (n_ahead != N_CHUNKS)), self.words.ready.eq(accept & written[0])]
         with m.If(accept):
-            m.d.sync += [
-                ring[written[:2]].eq(self.words.payload.word_select(written[0], CHUNK_BITS)),
-                written.eq(written + 1),
-            ]
+            m.d.sync += written.eq(written + 1)
+            with m.Switch(written[:2]):
+                for i, half in enumerate(ring):
+                    with m.Case(i):  # even places hold low halves
+                        m.d.sync += half.eq(self.words.payload.word_select(i % 2, CHUNK_BITS))
 
-        following = Signal(self.window_bits)
-        m.d.comb += following.eq(Cat(ring[chunk[:2]], ring[(chunk + 1)[:2]]) >> offset)
+        chunks = Signal(2 * CHUNK_BITS)
+        with m.Switch(chunk[:2]):
+            for i, first in enumerate(ring):
+                with m.Case(i):
+                    m.d.comb += chunks.eq(Cat(first, ring[(i + 1) % N_CHUNKS]))
+        following = shifted(m, chunks, offset, self.window_bits)
 
         filled = Signal()
         aligning = Signal()
@@ -88,7 +95,7 @@ class BitReader(wiring.Component):
             m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + self.window_bits)]
         with m.Elif(self.take):
             m.d.sync += [
-                self.window.eq(Cat(self.window, following) >> self.n_bits),
+                self.window.eq(shifted(m, Cat(self.window, following), self.n_bits, self.window_bits)),
                 ahead.eq(ahead + self.n_bits),
             ]
         with m.If(self.align):

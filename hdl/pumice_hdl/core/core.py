@@ -1,10 +1,11 @@
 """A core: its own weights and activation banks, one non-zero a cycle to all lanes."""
 
-from amaranth import EnableInserter, Module, Mux, Signal, unsigned
+from amaranth import Cat, EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.formats import MAX_INDEX_BITS
+from pumice.spec.stripes import PACKED_ROWS
 from pumice.spec.values import MAX_VALUE_BITS
 
 from ..layouts import LAYER_LAYOUT, bank_write_layout, row_context_layout, row_result_layout
@@ -219,8 +220,19 @@ class Core(wiring.Component):
             drain.done.eq(macs.done),
             issue.result_taken.eq(drain.taken),
         ]
-        with m.If(self.back.striped):
-            wiring.connect(m, sums.results, wiring.flipped(self.results))
-        with m.Else():
-            wiring.connect(m, drain.results, wiring.flipped(self.results))
+        # A striped layer uses part of a result, and only that is chosen.
+        striped, row, sums_row = self.back.striped, self.results.payload, sums.results.payload
+        m.d.comb += [
+            row.eq(drain.results.payload),
+            self.results.valid.eq(drain.results.valid | (striped & sums.results.valid)),
+            drain.results.ready.eq(self.results.ready),
+            sums.results.ready.eq(striped & self.results.ready),
+        ]
+        with m.If(striped):
+            m.d.comb += [
+                Cat(row.data[:PACKED_ROWS]).eq(Cat(sums_row.data[:PACKED_ROWS])),
+                row.out_address.eq(sums_row.out_address),
+                row.tile.n_store.eq(sums_row.tile.n_store),
+                row.tile.position.eq(0),
+            ]
         return m

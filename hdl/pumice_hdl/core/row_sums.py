@@ -34,7 +34,8 @@ class RowSums(wiring.Component):
     layer : In(LAYER_LAYOUT)
         Descriptor of the running layer: ``n_store`` (rows in a write), ``zero_point, low, high`` are used.
     results : Out(stream of row_result_layout(config))
-        ``n_store`` rows in lanes 0 and up; ``out_address`` is that of the first one.
+        ``n_store`` rows in lanes 0 and up, at most ``PACKED_ROWS``; ``out_address`` is that of the first one. Nothing
+        else is used.
     finished : Out(1)
         The row table's last row has been summed up (or nothing has begun).
     drained : Out(1)
@@ -142,7 +143,6 @@ class RowSums(wiring.Component):
             Cat(result.data[:PACKED_ROWS]).eq(r.data),
             result.out_address.eq(r.address),
             result.tile.n_store.eq(r.n_rows),
-            result.tile.valid.eq(~0),
             self.drained.eq(outstanding == 0),
         ]
         m.d.sync += outstanding.eq(outstanding + pop - Mux(leaves, r.n_rows, 0))

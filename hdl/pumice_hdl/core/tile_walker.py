@@ -1,6 +1,6 @@
 """Tile walker: where the lanes of each tile lie in the output plane."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -36,11 +36,15 @@ class TileWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         n_lanes, layer, tiles = self.config.n_lanes, self.layer, self.tiles
-        lanes = range(n_lanes + 1)
+        lanes, lane_bits = range(n_lanes + 1), n_lanes.bit_length() - 1
 
-        def at_most(value, limit):
-            """``value``, or ``limit`` if that is smaller; as wide as a lane count."""
-            return Mux(value < limit, value, limit)[: len(Signal(lanes))]
+        def lanes_of(value):
+            """``value``, or all lanes if those are less."""
+            return Mux(value[lane_bits:].any(), n_lanes, value[:lane_bits])
+
+        def without_tile(value):
+            """``value`` less all lanes, or nothing if it is less than them."""
+            return Mux(value[lane_bits:].any(), value - n_lanes, 0)
 
         # Walk: lane `lane` of the tile at `position`, and what is left of its row, the plane and the layer.
         advance = Signal()
@@ -53,10 +57,15 @@ class TileWalker(wiring.Component):
         odd_row = Signal()
         phase_row = Signal(self.config.address_bits)
         ends_row, ends_tile, walking = Signal(), Signal(), Signal()
+        # Differences are compared by their signs.
+        row_rest, width_rest, width_ends = Signal(signed(17)), Signal(signed(17)), Signal()
         m.d.comb += [
+            row_rest.eq(row_left - lanes_left),
+            width_rest.eq(width_left - lanes_left),
+            width_ends.eq(width_rest < 0),
             walking.eq(tiles_left != 0),
-            ends_row.eq(row_left <= lanes_left),
-            ends_tile.eq(row_left >= lanes_left),
+            ends_row.eq(~ends_tile | (row_left == lanes_left)),
+            ends_tile.eq(row_rest >= 0),
         ]
         with m.If(advance & walking):
             with m.If(ends_row):
@@ -66,15 +75,15 @@ class TileWalker(wiring.Component):
             with m.Else():
                 m.d.sync += [
                     x.eq(x + lanes_left),
-                    row_left.eq(row_left - lanes_left),
-                    width_left.eq(Mux(width_left > lanes_left, width_left - lanes_left, 0)),
+                    row_left.eq(row_rest),
+                    width_left.eq(Mux(width_ends, 0, width_rest)),
                 ]
             with m.If(ends_tile):
                 m.d.sync += [
                     tiles_left.eq(tiles_left - 1),
                     position.eq(position + n_lanes),
-                    valid_left.eq(Mux(valid_left > n_lanes, valid_left - n_lanes, 0)),
-                    store_left.eq(Mux(store_left > n_lanes, store_left - n_lanes, 0)),
+                    valid_left.eq(without_tile(valid_left)),
+                    store_left.eq(without_tile(store_left)),
                     lane.eq(0),
                     lanes_left.eq(n_lanes),
                 ]
@@ -90,13 +99,13 @@ class TileWalker(wiring.Component):
                 run_valid.eq(walking),
                 run_ends_tile.eq(ends_tile),
                 run_start.eq(lane),
-                run_stop.eq(lane + at_most(width_left, lanes_left)),
-                n_valid.eq(at_most(valid_left, n_lanes)),
+                run_stop.eq(lane + Mux(width_ends, width_left, lanes_left)),
+                n_valid.eq(lanes_of(valid_left)),
             ]
             with m.If(lane == 0):
                 m.d.sync += [
                     tile.position.eq(position),
-                    tile.n_store.eq(at_most(store_left, n_lanes)),
+                    tile.n_store.eq(lanes_of(store_left)),
                     tile.x.eq(x),
                     tile.odd_row.eq(odd_row),
                     tile.phase_row.eq(phase_row),
@@ -104,7 +113,7 @@ class TileWalker(wiring.Component):
                 ]
         mask = Signal(n_lanes)
         before = lowest_ones(run_start, n_lanes)
-        run = lowest_ones(run_stop, n_lanes) & lowest_ones(n_valid, n_lanes)
+        run = lowest_ones(Mux(run_stop < n_valid, run_stop, n_valid), n_lanes)
         m.d.comb += mask.eq((tile.valid & before) | (run & ~before))
         with m.If(run_valid & advance):
             m.d.sync += tile.valid.eq(mask)
