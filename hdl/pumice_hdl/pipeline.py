@@ -26,14 +26,14 @@ def lowest_ones(n_ones, n_bits: int):
 
 
 def shifted(m: Module, value, amount, n_bits: int):
-    """The lowest ``n_bits`` bits of ``value >> amount``, by levels of 4:1 multiplexers (6-input LUTs), far steps first."""
+    """The lowest ``n_bits`` bits of ``value >> amount``, by levels of 4:1 multiplexers, far steps first."""
     for low in reversed(range(len(amount) % 2, len(amount), 2)):
         value = _shift_level(m, value, amount[low : low + 2], low, n_bits)
     return _shift_level(m, value, amount[0], 0, n_bits) if len(amount) % 2 else value
 
 
 def _shift_level(m: Module, value, amount, low: int, n_bits: int):
-    level = Signal(n_bits + (1 << low) - 1)  # what smaller shifts still reach
+    level = Signal(n_bits + (1 << low) - 1)  # what nearer steps still reach
     with m.Switch(amount):
         for step in range(1 << len(amount)):
             with m.Case(step):

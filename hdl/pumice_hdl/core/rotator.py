@@ -46,10 +46,12 @@ class Rotator(wiring.Component):
         lane_bits = len(vector) // self.n_lanes
         for low in range(0, len(self.amount), 2):
             level = Signal.like(vector, reset_less=True)
-            with m.Switch(amount[:2]):
-                for step in range(1 << len(amount[:2])):
-                    with m.Case(step):  # whole vectors, not their elements: a simulator copies words
-                        m.d.sync += level.eq(vector.rotate_right(lane_bits * step << low))
+            # Whole vectors, not their elements: a simulator copies words. Steps are told apart by themselves: from a
+            # switch, 2:1 multiplexers of single bits of the amount are made, two LUTs where one will do.
+            m.d.sync += level.eq(vector)
+            for step in range(1, 1 << len(amount[:2])):
+                with m.If(amount[:2] == step):
+                    m.d.sync += level.eq(vector.rotate_right(lane_bits * step << low))
             vector = level
             if len(amount) > 2:
                 amount = delayed(m, amount[2:], 1)

@@ -106,7 +106,11 @@ class RowSums(wiring.Component):
         m.submodules.requantiser = unit = Requantiser()
         m.d.comb += [
             unit.accumulator.eq(sums[0]),
-            *(getattr(unit, n).eq(delayed(m, header[n], n_levels)) for n in ("bias", "multiplier", "shift")),
+            # Registers with a reset: without one they are a LUT each, as SRL16.
+            *(
+                getattr(unit, n).eq(delayed(m, header[n], n_levels, reset_less=False))
+                for n in ("bias", "multiplier", "shift")
+            ),
             *(getattr(unit, n).eq(self.layer[n]) for n in ("zero_point", "low", "high")),
         ]
 
