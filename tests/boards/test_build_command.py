@@ -12,7 +12,7 @@ def built(monkeypatch) -> list:
     calls = []
     monkeypatch.setattr(command, "build_with_vivado", lambda board: calls.append(("vivado", board)))
     monkeypatch.setattr(
-        command, "build_ulx3s", lambda config, folder, seed: calls.append((config.name, folder, seed)) or MANIFEST
+        command, "build_ulx3s", lambda config, folder, work, seed: calls.append((config.name, folder, seed)) or MANIFEST
     )
     monkeypatch.setattr(
         command,

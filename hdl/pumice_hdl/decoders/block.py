@@ -10,7 +10,7 @@ from .base import Decoder
 class BlockDecoder(Decoder):
     """A code for each block, from the stream or as the memory keeps it from an earlier row.
 
-    Whether a code comes next is a register, and so are the codes that are kept: lengths must be early.
+    Whether a code comes next is a register, and so is the code that is kept: lengths must be early, block RAM is late.
     """
 
     def elaborate(self, platform):
@@ -22,7 +22,8 @@ class BlockDecoder(Decoder):
         inside = Signal()  # left != 0
         brings = Signal()  # the row has its own codes
         n_used = Signal(range(MAX_CODES))
-        kept, kept_first = Signal(GAP_BITS), Signal(GAP_BITS)  # codes of earlier rows: the next one and a row's first
+        # Codes of earlier rows: the next one, the one behind it, a row's first two.
+        kept, kept_behind, kept_first, kept_second = (Signal(GAP_BITS) for _ in range(4))
 
         is_code, comes = Signal(), Signal()
         code, place = Signal(GAP_BITS), Signal.like(n_used)
@@ -54,10 +55,14 @@ class BlockDecoder(Decoder):
             write.en.eq(self.take & is_code & comes),
             write.addr.eq(place),
             write.data.eq(code),
-            read.addr.eq(next_used),
-            kept.eq(read.data),
+            read.addr.eq(Mux(self.take & is_code, place + 2, n_used + 1)),  # next_used + 1, ``take`` being late
+            kept_behind.eq(read.data),
         ]
         m.d.sync += n_used.eq(next_used)
+        with m.If(self.take & is_code):
+            m.d.sync += kept.eq(Mux(self.first, kept_second, kept_behind))
+            with m.If(comes & (place == 1)):
+                m.d.sync += kept_second.eq(code)
         with m.If(self.take):
             m.d.sync += [left.eq(next_left), inside.eq(next_left != 0)]
             with m.If(self.first):

@@ -33,16 +33,18 @@ N_PAYLOAD = {OP_END: 0, OP_NEXT_PAGE: 0, OP_LAYER: LAYER.n_words // 2, OP_TRANSF
 MAX_PAYLOAD = max(N_PAYLOAD.values())
 
 
-class State(enum.Enum, shape=3):
+class State(enum.Enum, shape=4):
     """What the walker does in a cycle."""
 
     IDLE = 0
     ASK = 1  # for a command's head
-    DECODE = 2  # has it
-    LOAD = 3  # asks for the payload
-    LOADED = 4  # has its last word
-    WAIT = 5  # until the counts are reached
-    OFFER = 6  # until engine or DMA takes it
+    HEAD = 2  # has it
+    DECODE = 3
+    CHECK = 4  # goes on, or the list is malformed
+    LOAD = 5  # asks for the payload
+    LOADED = 6  # has its last word
+    WAIT = 7  # until the counts are reached
+    OFFER = 8  # until engine or DMA takes it
 
 
 def reached(counter: Value, n: Value) -> Value:
@@ -55,7 +57,7 @@ class CommandWalker(wiring.Component):
 
     NEXT_PAGE leads to the next multiple of PAGE_BYTES. END waits in the last walk only, for the log as well.
 
-    A command takes 5 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
+    A command takes 7 cycles and one for each 64-bit word of its payload, unless it waits: for RAM, for its counts, for
     the engine's queue or that of QUEUED_TRANSFERS transfers here, thanks to which layers go on while transfers wait for
     the DMA. Counts are those of `pumice.spec.descriptor.COMMAND`, modulo 2**16; a command may
     be up to 32,767 layers or transfers ahead of what has completed.
@@ -137,10 +139,10 @@ class CommandWalker(wiring.Component):
 
         state = Signal(State)
         at = Signal.like(self.ram.address)  # of the command
-        behind = Signal.like(at)  # of what lies behind it
+        behind = Signal(len(at) + 1)  # of what lies behind it
         place = Signal.like(at)  # of the next payload word
         end = block.end_address[3:]
-        head, command = Signal(COMMAND_LAYOUT), Signal(COMMAND_LAYOUT, reset_less=True)
+        command = Signal(COMMAND_LAYOUT, reset_less=True)
         payload = Signal(RAM_BITS * MAX_PAYLOAD, reset_less=True)  # the newest word on top
         arrives = Signal()  # a payload word, in this cycle
         ended, malformed = Signal(), Signal()
@@ -150,7 +152,6 @@ class CommandWalker(wiring.Component):
         begun = Signal()  # this walk, by a doorbell
         finishes = Signal()  # its end is the command's
         m.d.comb += [
-            head.eq(self.ram.read_data),
             block.status_busy.eq(state != State.IDLE),
             block.status_ended.eq(ended),
             block.status_malformed.eq(malformed),
@@ -158,12 +159,12 @@ class CommandWalker(wiring.Component):
             block.at_address.eq(at << 3),
         ]
 
-        known, length = Signal(), Signal(range(MAX_PAYLOAD + 2))  # of the command at ``head``
-        with m.Switch(head.op):
+        known, length = Signal(), Signal(range(MAX_PAYLOAD + 2))
+        well_formed, skips = Signal(), Signal()  # as decoded
+        with m.Switch(command.op):
             for op, n_words in N_PAYLOAD.items():
                 with m.Case(op):
-                    m.d.comb += [length.eq(1 + n_words), known.eq(head.n_words == 2 * (1 + n_words))]
-        skipped = (head.op == OP_TRANSFER) & ((head.skip & block.skip_walks) != 0)
+                    m.d.comb += [length.eq(1 + n_words), known.eq(command.n_words == 2 * (1 + n_words))]
 
         is_layer = command.op == OP_LAYER
         is_last = (block.skip_walks & SKIP_LAST) != 0  # no walk behind this one
@@ -210,23 +211,28 @@ class CommandWalker(wiring.Component):
                 with m.If(at >= end):
                     m.d.sync += state.eq(State.IDLE)
                 with m.Elif(self.ram.ready):
-                    m.d.sync += state.eq(State.DECODE)
+                    m.d.sync += state.eq(State.HEAD)
+            with m.Case(State.HEAD):  # RAM takes its time: nothing else is done with its data in this cycle
+                m.d.sync += [command.eq(self.ram.read_data), state.eq(State.DECODE)]
             with m.Case(State.DECODE):
                 m.d.sync += [
-                    command.eq(head),
+                    well_formed.eq(known),
+                    skips.eq((command.op == OP_TRANSFER) & ((command.skip & block.skip_walks) != 0)),
                     behind.eq(at + length),
                     place.eq(at + 1),
-                    layers_due.eq(layers_base + head.after_layers),
-                    transfers_due.eq(transfers_base + head.after_transfers),
+                    layers_due.eq(layers_base + command.after_layers),
+                    transfers_due.eq(transfers_base + command.after_transfers),
+                    state.eq(State.CHECK),
                 ]
-                with m.If(~known | (at + length > end)):
+            with m.Case(State.CHECK):
+                with m.If(~well_formed | (behind > end)):
                     m.d.sync += [malformed.eq(1), state.eq(State.IDLE)]
-                with m.Elif(head.op == OP_NEXT_PAGE):
+                with m.Elif(command.op == OP_NEXT_PAGE):
                     m.d.sync += [at.eq((at | (PAGE_BYTES // RAM_BYTES - 1)) + 1), state.eq(State.ASK)]
-                with m.Elif(head.op == OP_END):
+                with m.Elif(command.op == OP_END):
                     m.d.sync += state.eq(State.WAIT)
-                with m.Elif(skipped):
-                    m.d.sync += [transfers_base.eq(transfers_base - 1), at.eq(at + length), state.eq(State.ASK)]
+                with m.Elif(skips):
+                    m.d.sync += [transfers_base.eq(transfers_base - 1), at.eq(behind), state.eq(State.ASK)]
                 with m.Else():
                     m.d.sync += state.eq(State.LOAD)
             with m.Case(State.LOAD):

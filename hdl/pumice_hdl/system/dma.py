@@ -224,6 +224,7 @@ class Dma(wiring.Component):
         in_first_word = Signal()
         dropped = Signal()
         to_ask = Signal(word_bits, reset_less=True)  # words of a write not yet asked of their source
+        asks = Signal(reset_less=True)  # to_ask is not 0: reads of the banks hold their core, which is late enough
         place = Signal(range(BURST_BEATS), reset_less=True)  # of the next write beat, counted from a burst boundary
         burst_sent = data.StructLayout({"address": MEMORY_WORD_BITS, "source": Source, "ends_transfer": 1})
         m.submodules.unanswered = unanswered = SyncFIFO(width=burst_sent.size, depth=MAX_UNANSWERED)
@@ -334,6 +335,7 @@ class Dma(wiring.Component):
                 running.address.eq(front_address),
                 in_first_word.eq(1),
                 to_ask.eq(front_words),
+                asks.eq(1),
             ]
 
         # Reads: memory -> short queue -> destination.
@@ -378,7 +380,7 @@ class Dma(wiring.Component):
         ask, asked, sent, answered, ram_answers = Signal(), Signal(), Signal(), Signal(), Signal()
         leaves, answers = data.View(burst_sent, unanswered.w_data), data.View(burst_sent, unanswered.r_data)
         m.d.comb += [
-            ask.eq(busy & running.write & (to_ask != 0) & (n_ahead != SOURCE_WORDS)),
+            ask.eq(busy & running.write & asks & (n_ahead != SOURCE_WORDS)),
             engine.activation_reads.valid.eq(ask & (running.space == SPACE_ACTIVATIONS)),
             engine.activation_reads.payload.eq(Cat(C(0, 3), running.local)),
             self.ram.read.eq(ask & (running.space == SPACE_CPU_RAM)),
@@ -410,7 +412,7 @@ class Dma(wiring.Component):
             n_ahead.eq(n_ahead + asked - sent),
         ]
         with m.If(asked):
-            m.d.sync += to_ask.eq(to_ask - 1)
+            m.d.sync += [to_ask.eq(to_ask - 1), asks.eq(to_ask != 1)]
         with m.If(take):
             m.d.sync += place.eq(front_address)
         with m.Elif(sent):

@@ -16,9 +16,9 @@ OKAY, SLVERR = 0, 2
 class Axi4LiteFront(wiring.Component):
     """AXI4-Lite slave in front of one register block; one access at a time, writes before reads.
 
-    No output depends on an input of the same cycle. A write answers 2 cycles after the later of its AW and W, a read
-    2 cycles after its AR. Only writes of whole words take effect; others answer SLVERR. Offsets outside the block read
-    0 and ignore writes, with OKAY.
+    No output depends on an input of the same cycle. A write answers 3 cycles after the later of its AW and W, when it
+    has taken effect, a read 2 cycles after its AR. Only writes of whole words take effect; others answer SLVERR.
+    Offsets outside the block read 0 and ignore writes, with OKAY.
 
     Members
     -------
@@ -42,12 +42,14 @@ class Axi4LiteFront(wiring.Component):
         write_address = Signal.like(axi.awaddr, reset_less=True)
         write_data = Signal.like(axi.wdata, reset_less=True)
         whole_word = Signal(reset_less=True)
-        write = Signal()
+        write = Signal()  # in the next cycle
+        writes = Signal()
         m.d.comb += [
             axi.awready.eq(~address_held),
             axi.wready.eq(~data_held),
             write.eq(address_held & data_held & ~axi.bvalid),
         ]
+        m.d.sync += [writes.eq(write), bus.write.eq(write & whole_word & self._inside(write_address))]
         with m.If(axi.awvalid & axi.awready):
             m.d.sync += [address_held.eq(1), write_address.eq(axi.awaddr)]
         with m.If(axi.wvalid & axi.wready):
@@ -55,15 +57,12 @@ class Axi4LiteFront(wiring.Component):
         with m.If(axi.bready):
             m.d.sync += axi.bvalid.eq(0)
         with m.If(write):
-            m.d.sync += [
-                address_held.eq(0),
-                data_held.eq(0),
-                axi.bvalid.eq(1),
-                axi.bresp.eq(Mux(whole_word, OKAY, SLVERR)),
-            ]
+            m.d.sync += [address_held.eq(0), data_held.eq(0), axi.bresp.eq(Mux(whole_word, OKAY, SLVERR))]
+        with m.If(writes):
+            m.d.sync += axi.bvalid.eq(1)
 
         reading, inside = Signal(), Signal()
-        m.d.comb += axi.arready.eq(~write & ~reading & ~axi.rvalid)
+        m.d.comb += axi.arready.eq(~write & ~writes & ~reading & ~axi.rvalid)
         m.d.sync += [reading.eq(axi.arvalid & axi.arready), inside.eq(self._inside(axi.araddr))]
         with m.If(axi.rready):
             m.d.sync += axi.rvalid.eq(0)
@@ -71,9 +70,9 @@ class Axi4LiteFront(wiring.Component):
             m.d.sync += [axi.rvalid.eq(1), axi.rdata.eq(Mux(inside, bus.read_data, 0))]
 
         m.d.comb += [
-            bus.address[2:].eq(Mux(write, write_address, axi.araddr)[2:8]),
+            # Address and data stay for a cycle after they are let go.
+            bus.address[2:].eq(Mux(writes, write_address, axi.araddr)[2:8]),
             bus.write_data.eq(write_data),
-            bus.write.eq(write & whole_word & self._inside(write_address)),
             axi.rresp.eq(OKAY),
         ]
         return m

@@ -37,13 +37,12 @@ def build(
         raise BuildError(f"open tools do not know the part of {board.value}")
     engine = find_config(config or ("ULX3S" if board is Board.ULX3S else "Z7020"))
     engine = replace(engine, clock_mhz=clock or engine.clock_mhz)
+    work = TOOLS.parent / board.value
     if board is Board.ULX3S:
-        manifest = build_ulx3s(engine, output or BITSTREAMS / board.value, seed=1 if seed is None else seed)
+        manifest = build_ulx3s(engine, output or BITSTREAMS / board.value, work, seed=1 if seed is None else seed)
     else:
         seeds = range(1, 5) if seed is None else range(seed, seed + 1)
-        manifest = build_pynq_z2(
-            engine, output or BITSTREAMS / f"{board.value}-open", Tools(TOOLS), TOOLS.parent / board.value, seeds=seeds
-        )
+        manifest = build_pynq_z2(engine, output or BITSTREAMS / f"{board.value}-open", Tools(TOOLS), work, seeds=seeds)
     Console().print(
         f"{board.value}, {engine.name}: {manifest['clock_mhz_post_route']} MHz post-route for "
         f"{manifest['clock_mhz']} MHz; {manifest['bitstream_bytes']:,} bytes"

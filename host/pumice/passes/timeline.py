@@ -22,7 +22,7 @@ from .plan import Plan
 
 BEGIN_CYCLES = 2
 """From the doorbell to the first command."""
-COMMAND_CYCLES = 4
+COMMAND_CYCLES = 6
 """Of a command before it waits, besides one for each 64-bit word of its payload."""
 ACCEPT_CYCLES = 4
 """From a transfer in front of the DMA to its first address."""

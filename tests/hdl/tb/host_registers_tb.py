@@ -95,11 +95,22 @@ async def address_and_data_come_in_any_order(dut):
             late.pause = gap > 0
             value = gap + (100 if early is writes.aw_channel else 200)
             pending = cocotb.start_soon(host.write("watchdog", value))
-            await ClockCycles(dut.clk, gap + 4)
+            await ClockCycles(dut.clk, gap + 5)
             assert pending.done() == (gap == 0 and int(dut.host__bvalid.value) == 0)
             late.pause = early.pause = False
             await pending
             assert await host.read("watchdog") == value
+
+
+@test()
+async def reads_beside_writes_read_what_they_ask_for(dut):
+    host, _ = await start(dut)
+    for gap in range(8):
+        write = cocotb.start_soon(host.write("watchdog", 1000 + gap))
+        await ClockCycles(dut.clk, gap)
+        assert await host.read("magic") == registers.MAGIC, gap
+        await write
+        assert await host.read("watchdog") == 1000 + gap
 
 
 @test()
