@@ -260,15 +260,16 @@ BEGUN = 8
 
 
 async def ring(bench) -> None:
-    """The doorbell of a run: the command is served from the next cycle on; counts of others are zeroed if it begins."""
+    """The doorbell of a run: the command is served from the next cycle on, in which counts are zeroed if it begins."""
     bench.ctx.set(bench.dut.doorbell, 1)
+    await bench.tick()
+    bench.ctx.set(bench.dut.doorbell, 0)
+    bench.ctx.set(bench.dut.serving, 1)
     if bench.ctx.get(bench.dut.begun):
         assert bench.ctx.get(bench.dut.clears)
         bench.done = {"layers": 0, "transfers": 0}
         bench.taken.clear()
-    await bench.tick()
-    bench.ctx.set(bench.dut.doorbell, 0)
-    bench.ctx.set(bench.dut.serving, 1)
+        await bench.tick()
 
 
 async def finishes(bench, n_cycles: int) -> int:

@@ -82,7 +82,8 @@ class CommandWalker(wiring.Component):
     serving : In(1)
         The command of the last doorbell goes on.
     begun : Out(1)
-        Pulse: the armed walk begins. Everything else that counts does so from zero, and is idle.
+        Pulse behind that of ``doorbell``: the armed walk begins. Everything else that counts does so from zero, and is
+        idle.
     clears : Out(1)
         Pulse: all counts are void, by ``clear`` or ``begun``.
     finish : Out(1)
@@ -265,9 +266,10 @@ class CommandWalker(wiring.Component):
                         m.d.sync += n_transfers.eq(n_transfers + 1)
         m.d.comb += [
             self.log_urgent.eq((n_layers == block.log_layers_n) | ((state == State.WAIT) & (command.op == OP_END))),
-            self.begun.eq(self.doorbell & armed & ~finishes),
             self.clears.eq(block.clear_clear | self.begun),
         ]
+        # A register: the doorbell comes out of an address decoder, and all that counts is reset.
+        m.d.sync += self.begun.eq(self.doorbell & armed & ~finishes)
         with m.If(~self.serving | self.finish | block.begin_address_strobe):
             m.d.sync += finishes.eq(0)
         given_up = finishes & ~self.serving  # by the watchdog: what is under way must not be cleared

@@ -20,7 +20,7 @@ from .cycles import DRAIN_CYCLES, MEMORY_LATENCY, MEMORY_WORDS_PER_CYCLE, RUN_CY
 from .jobs import Job
 from .plan import Plan
 
-BEGIN_CYCLES = 2
+BEGIN_CYCLES = 3
 """From the doorbell to the first command."""
 COMMAND_CYCLES = 6
 """Of a command before it waits, besides one for each 64-bit word of its payload."""
