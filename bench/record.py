@@ -50,18 +50,22 @@ def record(
     """
     if kind not in KINDS or better not in ("lower", "higher"):
         raise ValueError(f"kind must be one of {KINDS} and better lower or higher, not {kind!r}, {better!r}")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parent,
-    ).stdout.strip()
     entry = {
         "name": name, "value": value, "unit": unit, "better": better, "kind": kind, "predicted": predicted,
-        "config": config, "workload": workload, "tools": tools, "commit": commit, "date": date.today().isoformat(),
+        "config": config, "workload": workload, "tools": tools, "commit": _commit(), "date": date.today().isoformat(),
         "command": command, **({"reason": reason} if reason else {}),
     }  # fmt: skip
     with RESULTS.open("a") as file:
         file.write(json.dumps(entry) + "\n")
     return entry
+
+
+def _commit() -> str:
+    """Of the tree; ``-dirty`` if files differ from it, the entries themselves left aside."""
+    changed = ("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(top,exclude)bench/{RESULTS.name}")
+    return _git("describe", "--always") + ("-dirty" if _git(*changed) else "")
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    return run.stdout.strip()
