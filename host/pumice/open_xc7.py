@@ -122,7 +122,8 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     """Write ``files`` and ``top.json``, the mapped netlist, into ``work``."""
     for name, content in files.items():
         (work / name).write_text(content)
-    script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
+    # Without shift registers in LUTs: nextpnr puts them beside a RAM128X1S, with which they share a write enable.
+    script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -nosrl -top top"
     tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
 
 
