@@ -36,8 +36,8 @@ ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
-# nextpnr puts RAM128X1S of different addresses into one slice, which has one write address, and ends with wires that
-# several nets share: RAM64M fill a slice each.
+# RAM128X1S do not route beside other logic with nextpnr 0.11.1: some ten wires for each stay shared by several nets.
+# RAM64M fill a slice, and do.
 LUTRAM = """
 module RAM128X1S(output O, input A0, A1, A2, A3, A4, A5, A6, D, WCLK, WE);
   parameter [127:0] INIT = 128'bx;

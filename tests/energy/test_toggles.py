@@ -129,5 +129,5 @@ def test_fewer_multiplier_nets_change_on_zero_activations(runs):
     noise, quiet = runs
     assert quiet.total.macs < noise.total.macs
     assert quiet.total.macs + quiet.total.zero_macs == noise.total.macs + noise.total.zero_macs
-    for net in ("vector", "operand", "product", "accumulators"):
+    for net in ("vector", "taken", "product", "accumulators"):
         assert quiet.nets[f"{CORE}/macs/{net}"].changes < noise.nets[f"{CORE}/macs/{net}"].changes, net

@@ -22,7 +22,7 @@ from pumice.spec.descriptor import (
 
 N_WORDS = 900
 DATA = N_WORDS / MEMORY_WORDS_PER_CYCLE
-NEAR = 30  # cycles that commands and queues take
+NEAR = 35  # cycles that commands and queues take
 
 
 @dataclass
