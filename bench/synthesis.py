@@ -24,8 +24,8 @@ from pumice_hdl.top import System
 from .record import RESULTS, record, tool_versions
 
 FLOWS = {
-    "TINY": ("XC7Z020", "synth_xilinx -flatten -family xc7 -nosrl"),
-    "Z7020": ("XC7Z020", "synth_xilinx -flatten -family xc7 -nosrl"),
+    "TINY": ("XC7Z020", "synth_xilinx -flatten -family xc7"),
+    "Z7020": ("XC7Z020", "synth_xilinx -flatten -family xc7"),
     "ULX3S": ("LFE5U-85F", "synth_ecp5"),
     "KV260": ("XCK26", "synth_xilinx -flatten -family xcup -uram"),
     "ZCU104": ("XCZU7EV", "synth_xilinx -flatten -family xcup -uram"),

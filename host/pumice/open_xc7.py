@@ -36,25 +36,6 @@ ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
-# RAM128X1S do not route beside other logic with nextpnr 0.11.1: some ten wires for each stay shared by several nets.
-# RAM64M fill a slice, and do.
-LUTRAM = """
-module RAM128X1S(output O, input A0, A1, A2, A3, A4, A5, A6, D, WCLK, WE);
-  parameter [127:0] INIT = 128'bx;
-  parameter IS_WCLK_INVERTED = 1'b0;
-  wire [5:0] address = {A5, A4, A3, A2, A1, A0};
-  wire low, high, write_low, write_high;
-  LUT2 #(.INIT(4'b0010)) low_half(.I0(WE), .I1(A6), .O(write_low));
-  LUT2 #(.INIT(4'b1000)) high_half(.I0(WE), .I1(A6), .O(write_high));
-  LUT3 #(.INIT(8'b11001010)) half(.I0(low), .I1(high), .I2(A6), .O(O));
-  RAM64M #(.IS_WCLK_INVERTED(IS_WCLK_INVERTED)) words_low(
-    .ADDRA(address), .ADDRB(address), .ADDRC(address), .ADDRD(address),
-    .DIA(D), .DIB(1'b0), .DIC(1'b0), .DID(1'b0), .DOA(low), .WCLK(WCLK), .WE(write_low));
-  RAM64M #(.IS_WCLK_INVERTED(IS_WCLK_INVERTED)) words_high(
-    .ADDRA(address), .ADDRB(address), .ADDRC(address), .ADDRD(address),
-    .DIA(D), .DIB(1'b0), .DIC(1'b0), .DID(1'b0), .DOA(high), .WCLK(WCLK), .WE(write_high));
-endmodule
-"""
 LIMIT_S = 7200
 
 
@@ -141,11 +122,8 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     """Write ``files`` and ``top.json``, the mapped netlist, into ``work``."""
     for name, content in files.items():
         (work / name).write_text(content)
-    (work / "lutram.v").write_text(LUTRAM)
-    # Without shift registers in LUTs, which would share a write enable with memory beside them.
-    read, synth = "read_rtlil top.il; read_verilog soft_core.v", "synth_xilinx -flatten -family xc7 -nosrl -top top"
-    script = f"{read}; {synth}; techmap -map lutram.v; opt_clean; write_json top.json"
-    tools.run(SYNTHESIS, "-q", "-p", script, cwd=work)
+    script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
+    tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
 
 
 def route(tools: Tools, work: Path, seed: int) -> dict:

@@ -31,7 +31,7 @@ def manifest(folder) -> dict:
 
 
 def test_there_are_some():
-    assert [folder.name for folder in PRODUCTS] == ["pynq-z2-open", "ulx3s"]
+    assert "ulx3s" in [folder.name for folder in PRODUCTS]
 
 
 def test_manifest_and_files_agree(folder, manifest):

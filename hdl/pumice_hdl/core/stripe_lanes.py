@@ -73,17 +73,15 @@ class StripeLanes(wiring.Component):
                 second.eq(~is_second),
                 place.eq(Mux(row_ends, 0, Mux(row_begins, 1, place + 1))),
             ]
-        complete, loads = Signal(), Signal()
-        m.d.sync += [complete.eq(completes), self.valid.eq(complete), loads.eq(self.load)]
+        complete = Signal()
+        m.d.sync += [complete.eq(completes), self.valid.eq(complete)]
         nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
         m.d.sync += any_nonzero.eq(nonzero.any())
-        # Only a pair's first byte says what is not the same in all lanes. Columns have one address, which halves their
-        # LUTs: a part of the vector is written a cycle after it came, where `row` points.
-        pair_byte = Signal()
+        # Only a pair's first byte says what is not the same in all lanes. Columns have an address to write and one to
+        # read: with a single one they were half as large, RAM128X1S, which nextpnr does not route.
         common_row, common_starts, common_last = Signal(range(depth)), Signal(), Signal()
         m.d.comb += [
-            pair_byte.eq(self.pairs & ~self.load),
-            common_row.eq(Mux(self.load, self.index, Mux(self.first_slot, 0, place))),
+            common_row.eq(Mux(self.first_slot, 0, place)),
             common_starts.eq(Mux(self.pairs, self.first_slot, row_begins)),
             common_last.eq(~self.pairs & row_ends),
         ]
@@ -94,28 +92,25 @@ class StripeLanes(wiring.Component):
             )
             write, read = column.write_port(), column.read_port(domain="comb")
             byte = self.vector[lane]
-            row = Signal(range(depth), name=f"row{lane}", reset_less=True)  # of the term under way, or to write
-            weight = Signal(signed(8), name=f"weight{lane}", reset_less=True)  # or what to write
+            row = Signal(range(depth), name=f"row{lane}", reset_less=True)  # of the term under way
+            weight = Signal(signed(8), name=f"weight{lane}", reset_less=True)
             first, last = Signal(name=f"first{lane}"), Signal(name=f"last{lane}")
             begins = Signal(name=f"begins{lane}")  # the next pair is the first of its row
             term = self.terms[lane]
             m.d.comb += [
-                write.en.eq(loads),
-                write.addr.eq(row),
-                write.data.eq(weight),
+                write.en.eq(self.load),
+                write.addr.eq(self.index),
+                write.data.eq(byte),
                 read.addr.eq(row),
             ]
-            with m.If((self.slot & ~is_second) | self.load):
-                m.d.sync += row.eq(
-                    Mux(pair_byte, byte[:7], common_row) + Mux(~pair_byte | self.first_slot | begins, 0, row)
-                )
             with m.If(self.slot & ~is_second):
                 m.d.sync += [
+                    row.eq(Mux(self.pairs, byte[:7], common_row) + Mux(~self.pairs | self.first_slot | begins, 0, row)),
                     first.eq(common_starts | (self.pairs & begins)),
                     last.eq(common_last | (self.pairs & byte[7])),
                     begins.eq(byte[7]),
                 ]
-            with m.If(completes | self.load):
+            with m.If(completes):
                 m.d.sync += weight.eq(byte)
             m.d.sync += [
                 term.x.eq(read.data),
