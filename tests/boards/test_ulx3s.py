@@ -10,6 +10,8 @@ from pumice import build
 from pumice.spec.config import TINY
 from pumice_hdl.boards.ulx3s import BAUD, OSCILLATOR_MHZ, PINS, Ulx3s, constraints, find_pll
 
+from .conftest import LIMIT_S
+
 
 def test_every_port_has_a_pin():
     board = Ulx3s(TINY, b"", clock_mhz=50)
@@ -67,6 +69,7 @@ def test_a_missed_clock_is_said_and_its_path_kept(monkeypatch, tmp_path):
     assert (folder / build.REPORT).read_text() == (work / build.REPORT).read_text()
 
 
+@pytest.mark.timeout(LIMIT_S + 100)
 def test_a_small_engine_builds(small_product):
     """Synthesis, placement, routing, packing."""
     manifest = json.loads((small_product / build.MANIFEST).read_text())
