@@ -78,7 +78,7 @@ class StripeLanes(wiring.Component):
         nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
         m.d.sync += any_nonzero.eq(nonzero.any())
         # Only a pair's first byte says what is not the same in all lanes. Columns have an address to write and one to
-        # read: with a single one they were half as large, RAM128X1S, which nextpnr does not route.
+        # read: with a single one they were half as large, RAM128X1S, beside which nextpnr puts other write enables.
         common_row, common_starts, common_last = Signal(range(depth)), Signal(), Signal()
         m.d.comb += [
             common_row.eq(Mux(self.first_slot, 0, place)),
