@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from pumice.build import ROOT
 
+from .small_build import LIMIT_S
+
 FIXTURE = "small_product"
-LIMIT_S = 3000
+KILL_LIMIT_S = 10
 BUILD = pytest.StashKey[tuple[subprocess.Popen, Path]]()
 
 
@@ -39,7 +41,7 @@ def pytest_unconfigure(config):
         process, folder = config.stash[BUILD]
         if process.poll() is None:  # its tools too
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.wait(KILL_LIMIT_S)
         shutil.rmtree(folder)
 
 

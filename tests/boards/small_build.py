@@ -13,6 +13,7 @@ from pumice import build
 from pumice.spec.config import TINY
 
 CONFIG = replace(TINY, clock_mhz=50.0)
+LIMIT_S = 3000  # the tests' patience with it
 CACHE = build.ROOT / ".cache" / "small-build"
 
 

@@ -10,7 +10,7 @@ from pumice import build
 from pumice.spec.config import TINY
 from pumice_hdl.boards.ulx3s import BAUD, OSCILLATOR_MHZ, PINS, Ulx3s, constraints, find_pll
 
-from .conftest import LIMIT_S
+from .small_build import LIMIT_S
 
 
 def test_every_port_has_a_pin():

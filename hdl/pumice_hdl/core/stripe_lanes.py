@@ -29,7 +29,7 @@ class StripeLanes(wiring.Component):
     row_length : In(range(config.stripe_depth + 1))
         Byte slots of a row; at least 1.
     terms : Out(ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes))
-        ``latency`` cycles after the slot that completes them; undefined while not ``valid``.
+        ``latency`` cycles after the slot that completes them.
     valid, nonzero : Out(1)
         There are terms; one of them has a weight.
     """
@@ -77,14 +77,6 @@ class StripeLanes(wiring.Component):
         m.d.sync += [complete.eq(completes), self.valid.eq(complete)]
         nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
         m.d.sync += any_nonzero.eq(nonzero.any())
-        # Only a pair's first byte says what is not the same in all lanes. Columns have an address to write and one to
-        # read: with a single one they were half as large, RAM128X1S, beside which nextpnr puts other write enables.
-        common_row, common_starts, common_last = Signal(range(depth)), Signal(), Signal()
-        m.d.comb += [
-            common_row.eq(Mux(self.first_slot, 0, place)),
-            common_starts.eq(Mux(self.pairs, self.first_slot, row_begins)),
-            common_last.eq(~self.pairs & row_ends),
-        ]
 
         for lane in range(self.config.n_lanes):
             m.submodules[f"column{lane}"] = column = Memory(
@@ -103,11 +95,13 @@ class StripeLanes(wiring.Component):
                 write.data.eq(byte),
                 read.addr.eq(row),
             ]
+            starts = Signal(name=f"starts{lane}")
+            m.d.comb += starts.eq(Mux(self.pairs, self.first_slot | begins, row_begins))
             with m.If(self.slot & ~is_second):
                 m.d.sync += [
-                    row.eq(Mux(self.pairs, byte[:7], common_row) + Mux(~self.pairs | self.first_slot | begins, 0, row)),
-                    first.eq(common_starts | (self.pairs & begins)),
-                    last.eq(common_last | (self.pairs & byte[7])),
+                    row.eq(Mux(starts, 0, row) + Mux(self.pairs, byte[:7], ~starts)),
+                    first.eq(starts),
+                    last.eq(Mux(self.pairs, byte[7], row_ends)),
                     begins.eq(byte[7]),
                 ]
             with m.If(completes):
