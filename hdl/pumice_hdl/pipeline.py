@@ -25,6 +25,11 @@ def lowest_ones(n_ones, n_bits: int):
     return ~(Const(-1, n_bits) << n_ones)[:n_bits]
 
 
+def halves_swapped(value: Value) -> Value:
+    """The upper half of the bits below the lower one."""
+    return value.rotate_right(len(value) // 2)
+
+
 def shifted(m: Module, value, amount, n_bits: int):
     """The lowest ``n_bits`` bits of ``value >> amount``, by levels of 4:1 multiplexers, far steps first."""
     for low in reversed(range(len(amount) % 2, len(amount), 2)):

@@ -42,7 +42,8 @@ def test_reads_see_all_writes_up_to_their_cycle(n_lanes):
             if dut.aligned_latency <= cycle < N_CYCLES + dut.aligned_latency:
                 aligned[cycle - dut.aligned_latency] = [ctx.get(dut.aligned[i]) for i in range(n_lanes)]
             if cycle >= dut.latency:
-                got.append([ctx.get(dut.vector[i]) for i in range(n_lanes)])
+                half = n_lanes // 2 * ctx.get(dut.swapped)
+                got.append([ctx.get(dut.vector[(i + half) % n_lanes]) for i in range(n_lanes)])
             await ctx.tick()
 
     simulator = Simulator(dut)

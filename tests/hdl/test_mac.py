@@ -31,13 +31,15 @@ def run(config, rows, rng, p_valid):
         for weights, vectors, is_max in rows:
             for i, (weight, vector) in enumerate(zip(weights, vectors, strict=True)):
                 while rng.random() >= p_valid:  # what the other inputs are must not matter
-                    noise = {name: int(rng.integers(2)) for name in ("first", "last", "max")}
+                    noise = {name: int(rng.integers(2)) for name in ("first", "last", "max", "swapped")}
                     vector_noise = rng.integers(0, 256, config.n_lanes).tolist()
                     await step(valid=0, weight=int(rng.integers(-128, 128)), vector=vector_noise, **noise)
                 last = i == len(weights) - 1
                 if last:
                     due.append(cycle + dut.latency)
-                term = {"weight": int(weight), "vector": (vector & 0xFF).tolist()}
+                swapped = int(rng.integers(2))
+                placed = np.roll(vector & 0xFF, swapped * config.n_lanes // 2)
+                term = {"weight": int(weight), "vector": placed.tolist(), "swapped": swapped}
                 await step(valid=1, first=i == 0, last=last, max=is_max, **term)
         for _ in range(dut.latency + 1):
             await step(valid=0)

@@ -36,7 +36,7 @@ class Path(wiring.Component):
         return m
 
 
-def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7):
+def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandoned=False):
     """Bytes of each row's address, in order, from a layer of ``rows`` (rows, vectors, lanes) on a ``vector``."""
     dut = Path()
     lanes, sums = dut.lanes, dut.sums
@@ -51,20 +51,27 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7):
         ctx.set(sums.start, 1)
         await ctx.tick()
         ctx.set(sums.start, 0)
+        if abandoned:  # an earlier layer, in the middle of a row; as pairs, its slots advance by three
+            for strobe, n_cycles, value in ((lanes.load, 4, 100), (lanes.slot, 3, 3)):
+                ctx.set(strobe, 1)
+                ctx.set(lanes.vector, [value] * TINY.n_lanes)
+                for i in range(n_cycles):
+                    ctx.set(lanes.index, i)
+                    await ctx.tick()
+                ctx.set(strobe, 0)
         for i, part in enumerate(vector):
             ctx.set(lanes.vector, part.view(np.uint8).tolist())
             ctx.set(lanes.index, i)
             ctx.set(lanes.load, 1)
             await ctx.tick()
         ctx.set(lanes.load, 0)
-        for i, slot in enumerate(slots):
+        for slot in slots:
             while rng.random() >= p_slot or ctx.get(sums.throttle):
                 ctx.set(lanes.slot, 0)
                 ctx.set(lanes.vector, rng.integers(0, 256, TINY.n_lanes).tolist())
                 await ctx.tick()
             ctx.set(lanes.vector, slot.tolist())
             ctx.set(lanes.slot, 1)
-            ctx.set(lanes.first_slot, i == 0)
             await ctx.tick()
         ctx.set(lanes.slot, 0)
 
@@ -129,6 +136,14 @@ def test_rows_match_numpy(pairs, p_slot, p_header, p_ready, n_vectors):
     rows = (rng.integers(-128, 128, shape) * (rng.random(shape) < 0.5)).astype(np.int8)
     vector = rng.integers(-128, 128, shape[1:]).astype(np.int8)
     run(rows, vector, pairs, rng, p_slot=p_slot, p_header=p_header, p_ready=p_ready)
+
+
+@pytest.mark.parametrize("pairs", [0, 1])
+def test_a_new_vector_begins_anew(pairs):
+    rng = np.random.default_rng(SEED)
+    rows = rng.integers(-128, 128, (9, 4, TINY.n_lanes), np.int8)
+    vector = rng.integers(-128, 128, rows.shape[1:], np.int8)
+    run(rows, vector, pairs, rng, p_slot=1, p_header=1, p_ready=1, shift=9, abandoned=True)
 
 
 def test_largest_shares():

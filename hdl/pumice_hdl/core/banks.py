@@ -22,7 +22,11 @@ class ActivationBanks(wiring.Component):
     address : In(config.address_bits)
         Byte address, every cycle.
     vector : Out(ArrayLayout(unsigned(8), config.n_lanes))
-        Byte ``address + i`` (mod the memory's size) in element ``i``, ``latency`` cycles after the address.
+        Byte ``address + i`` (mod the memory's size) in element ``i``, ``latency`` cycles after the address, but for
+        ``swapped``.
+    swapped : Out(1)
+        The halves of ``vector`` are in each other's place: the last step of the rotation, which costs a reader that
+        chooses among bytes anyway nothing.
     aligned : Out(ArrayLayout(unsigned(8), config.n_lanes))
         The same, ``aligned_latency`` cycles after an address that is a multiple of ``n_lanes``.
     write : In(bank_write_layout(config))
@@ -38,13 +42,14 @@ class ActivationBanks(wiring.Component):
 
     def __init__(self, config: EngineConfig):
         self.config = config
-        self._rotator = Rotator(config.n_lanes)
+        self._rotator = Rotator(config.n_lanes, n_amounts=config.n_lanes // 2)
         self.aligned_latency = 4
         self.latency = self.aligned_latency + self._rotator.latency
         super().__init__(
             {
                 "address": In(config.address_bits),
                 "vector": Out(data.ArrayLayout(unsigned(8), config.n_lanes)),
+                "swapped": Out(1),
                 "aligned": Out(data.ArrayLayout(unsigned(8), config.n_lanes)),
                 "write": In(bank_write_layout(config)),
             }
@@ -80,7 +85,8 @@ class ActivationBanks(wiring.Component):
                 write.en.eq(write_enable[b]),
             ]
         m.d.comb += [
-            rotator.amount.eq(delayed(m, first_bank, self.aligned_latency)),
+            rotator.amount.eq(delayed(m, first_bank[:-1], self.aligned_latency)),
             self.vector.eq(rotator.rotated),
+            self.swapped.eq(delayed(m, first_bank[-1], self.latency)),
         ]
         return m

@@ -9,7 +9,7 @@ from pumice.spec.stripes import PACKED_ROWS
 from pumice.spec.values import MAX_VALUE_BITS
 
 from ..layouts import LAYER_LAYOUT, bank_write_layout, row_context_layout, row_result_layout
-from ..pipeline import delayed
+from ..pipeline import delayed, halves_swapped
 from .address import AddressGenerator
 from .banks import ActivationBanks
 from .bit_reader import BitReader
@@ -150,6 +150,7 @@ class Core(wiring.Component):
         ]
 
         # Issue to accumulators: fixed delays, nothing waits.
+        vector = banks.vector.as_value()
         m.d.comb += [
             addresses.layer.eq(self.front),
             addresses.taps.eq(fetch.taps),
@@ -166,8 +167,9 @@ class Core(wiring.Component):
             ),
             banks.write.eq(self.banks),
             macs.vector.eq(banks.vector),
+            macs.swapped.eq(banks.swapped),
             macs.max.eq(self.back.max),
-            self.peeked.eq(banks.vector.as_value()[:64]),
+            self.peeked.eq(delayed(m, Mux(banks.swapped, halves_swapped(vector), vector)[:64], 1)),
         ]
 
         m.d.comb += [
@@ -176,7 +178,7 @@ class Core(wiring.Component):
             macs.first.eq(delayed(m, addresses.first, banks.latency)),
             macs.last.eq(delayed(m, addresses.last, banks.latency)),
             macs.valid.eq(delayed(m, addresses.valid, banks.latency, reset_less=False)),
-            self.peeked_valid.eq(delayed(m, self.peek.valid & self.peek.ready, banks.latency, reset_less=False)),
+            self.peeked_valid.eq(delayed(m, self.peek.valid & self.peek.ready, banks.latency + 1, reset_less=False)),
         ]
 
         # A striped layer: from the banks to the lanes, each with its own terms, and to sums of all lanes.
@@ -195,7 +197,6 @@ class Core(wiring.Component):
             lanes.load.eq(from_banks(reader.valid & ~reader.is_slot)),
             lanes.slot.eq(from_banks(reader.valid & reader.is_slot)),
             lanes.index.eq(from_banks(reader.index)),
-            lanes.first_slot.eq(from_banks(reader.first_slot)),
             lanes.pairs.eq(self.front.pairs),
             lanes.row_length.eq(self.front.n_channels),
             macs.striped.eq(self.back.striped),

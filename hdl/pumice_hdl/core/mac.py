@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
-from ..pipeline import delayed
+from ..pipeline import delayed, halves_swapped
 from .stripe_lanes import LANE_TERM_LAYOUT
 
 LOWEST = -128  # of the maximum over no term
@@ -22,7 +22,9 @@ class MacArray(wiring.Component):
     Members
     -------
     vector : In(ArrayLayout(unsigned(8), config.n_lanes))
-        Activations, int8 as bytes.
+        Activations, int8 as bytes; lane ``i``'s is element ``i``.
+    swapped : In(1)
+        The halves of ``vector`` are in each other's place.
     weight : In(signed(8))
     valid, first, last : In(1)
         There is a term; it begins, ends its row.
@@ -53,6 +55,7 @@ class MacArray(wiring.Component):
         super().__init__(
             {
                 "vector": In(data.ArrayLayout(unsigned(8), config.n_lanes)),
+                "swapped": In(1),
                 "weight": In(signed(8)),
                 "valid": In(1),
                 "first": In(1),
@@ -72,41 +75,56 @@ class MacArray(wiring.Component):
         # What a lane takes along is delayed in one vector of all lanes: a simulator copies words.
         n_lanes, terms = self.config.n_lanes, list(self.lane_terms)
         nothing = Signal()  # the term does not take part in the maximum
-        weight = Signal(signed(8), reset_less=True)
-        m.d.comb += [nothing.eq(self.max & (self.weight == 0)), weight.eq(Mux(self.max, 1, self.weight))]
+        m.d.comb += nothing.eq(self.max & (self.weight == 0))
         valid = Mux(self.striped, self.lane_valid, self.valid)
         multiplies = delayed(m, valid, 2)
         accumulates = delayed(m, multiplies, 1)
         m.d.comb += self.done.eq(delayed(m, self.valid & self.last, self.latency, reset_less=False))
-        lane_weights = Mux(self.striped, Cat(term.weight for term in terms), weight.as_unsigned().replicate(n_lanes))
-        lane_weights = delayed(m, lane_weights, 2)
+        # A lane's weight and that of all lanes meet in the DSP's pre-adder, one of them 0.
+        weight = Signal(signed(8), reset_less=True)
+        lane_weights = Signal(8 * n_lanes, reset_less=True)
+        with m.If(self.striped):
+            m.d.sync += [weight.eq(0), lane_weights.eq(Cat(term.weight for term in terms))]
+        with m.Else():
+            m.d.sync += [weight.eq(Mux(self.max, 1, self.weight)), lane_weights.eq(0)]
         # What lanes take is chosen by itself, and whether one takes it: a LUT a bit, and a clock enable.
         operands, taken = Signal(8 * n_lanes, reset_less=True), Signal(8 * n_lanes)
+        low, high, is_high = Signal(8 * n_lanes), Signal(8 * n_lanes), Signal(n_lanes)
         with m.If(self.striped):
-            m.d.comb += taken.eq(Cat(term.x for term in terms))
-        with m.Elif(nothing):
-            m.d.comb += taken.eq(Const(LOWEST, 8).replicate(n_lanes))
+            m.d.comb += [
+                low.eq(Cat(term.xs[0] for term in terms)),
+                high.eq(Cat(term.xs[1] for term in terms)),
+                is_high.eq(Cat(term.upper for term in terms)),
+            ]
         with m.Else():
-            m.d.comb += taken.eq(self.vector.as_value())
+            vector = self.vector.as_value()
+            m.d.comb += [low.eq(vector), high.eq(halves_swapped(vector)), is_high.eq(self.swapped.replicate(n_lanes))]
+        for lane in range(n_lanes):
+            choices = (v.word_select(lane, 8) for v in (high, low))
+            m.d.comb += taken.word_select(lane, 8).eq(Mux(is_high[lane], *choices))
         factors = delayed(m, operands, 1)
         with m.If(self.striped | (self.valid & (self.first | ~self.max))):
             m.d.sync += operands.eq(taken)
         with m.Elif(self.valid & ~nothing):
             for lane in range(n_lanes):
                 operand = operands.word_select(lane, 8)
-                with m.If(self.vector[lane].as_signed() > operand.as_signed()):
+                with m.If(taken.word_select(lane, 8).as_signed() > operand.as_signed()):
                     m.d.sync += operand.eq(taken.word_select(lane, 8))
+        with m.If(~self.striped & self.valid & self.first & nothing):
+            m.d.sync += operands.eq(Const(LOWEST, 8).replicate(n_lanes))
         # What P held is dropped.
         restarts = Mux(self.striped, Cat(term.first for term in terms), (self.first | self.max).replicate(n_lanes))
         restarts = delayed(m, restarts, 3, reset_less=False)  # registers; reset-less they are a LUT each, as SRL16
         shares_done = Mux(self.striped & self.lane_valid, Cat(term.last for term in terms), 0)
         m.d.comb += self.lanes_done.eq(delayed(m, shares_done, self.latency, reset_less=False))
         for lane in range(n_lanes):
-            product = Signal(signed(16), reset_less=True)
+            both = Signal(signed(9), reset_less=True)
+            product = Signal(signed(17), reset_less=True)
             accumulator = Signal(signed(32), reset_less=True)
-            factor, weight = (v.word_select(lane, 8).as_signed() for v in (factors, lane_weights))
+            factor, lane_weight = (v.word_select(lane, 8).as_signed() for v in (factors, lane_weights))
+            m.d.sync += both.eq(lane_weight + weight)
             with m.If(multiplies):
-                m.d.sync += product.eq(factor * weight)
+                m.d.sync += product.eq(both * factor)
             with m.If(accumulates):
                 m.d.sync += accumulator.eq(Mux(restarts[lane], 0, accumulator) + product)
             m.d.comb += self.accumulators[lane].eq(accumulator)

@@ -19,11 +19,13 @@ class Rotator(wiring.Component):
         Elements of the vector, a power of two, at least 2.
     lane_bits : int
         Bits of an element.
+    n_amounts : int, optional
+        Amounts are below this power of two, at least 2; default ``n_lanes``.
 
     Members
     -------
     vector : In(ArrayLayout(unsigned(lane_bits), n_lanes))
-    amount : In(range(n_lanes))
+    amount : In(range(n_amounts))
         Belongs to the vector of the same cycle.
     rotated : Out(ArrayLayout(unsigned(lane_bits), n_lanes))
         ``latency`` cycles after its vector.
@@ -31,14 +33,15 @@ class Rotator(wiring.Component):
     Attributes
     ----------
     latency : int
-        Cycles, ``ceil(log2(n_lanes) / 2)``.
+        Cycles, ``ceil(log2(n_amounts) / 2)``.
     """
 
-    def __init__(self, n_lanes: int, lane_bits: int = 8):
+    def __init__(self, n_lanes: int, lane_bits: int = 8, n_amounts: int | None = None):
         self.n_lanes = n_lanes
-        self.latency = n_lanes.bit_length() // 2
+        n_amounts = n_amounts or n_lanes
+        self.latency = n_amounts.bit_length() // 2
         vector = data.ArrayLayout(unsigned(lane_bits), n_lanes)
-        super().__init__({"vector": In(vector), "amount": In(range(n_lanes)), "rotated": Out(vector)})
+        super().__init__({"vector": In(vector), "amount": In(range(n_amounts)), "rotated": Out(vector)})
 
     def elaborate(self, platform):
         m = Module()

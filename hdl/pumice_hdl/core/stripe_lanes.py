@@ -6,8 +6,13 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
-LANE_TERM_LAYOUT = data.StructLayout({"weight": signed(8), "x": signed(8), "first": 1, "last": 1})
-"""A lane's own term: ``first`` and ``last`` of the lane's share of a row."""
+LANE_TERM_LAYOUT = data.StructLayout(
+    {"weight": signed(8), "xs": data.ArrayLayout(signed(8), 2), "upper": 1, "first": 1, "last": 1}
+)
+"""A lane's own term: a weight and ``xs[upper]``, ``first`` and ``last`` of the lane's share of a row.
+
+The lanes' multiplexers choose among four bytes each, which takes them as many LUTs as three.
+"""
 
 
 class StripeLanes(wiring.Component):
@@ -20,21 +25,22 @@ class StripeLanes(wiring.Component):
     vector : In(ArrayLayout(unsigned(8), config.n_lanes))
         From the banks: part ``index`` of the vector, with ``load``, or slots, with ``slot``.
     load, slot : In(1)
-        What the vector is; at most one of them. Slots may follow the last part in the next cycle.
+        What the vector is; at most one of them. A part drops all that is under way; slots may follow the last one in
+        the next cycle.
     index : In(range(config.stripe_depth))
-    first_slot : In(1)
-        The slot is the layer's first one.
     pairs : In(1)
         Slots come as pairs.
     row_length : In(range(config.stripe_depth + 1))
         Byte slots of a row; at least 1.
     terms : Out(ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes))
         ``latency`` cycles after the slot that completes them.
-    valid, nonzero : Out(1)
-        There are terms; one of them has a weight.
+    valid : Out(1)
+        There are terms.
+    nonzero : Out(1)
+        One of the terms a cycle ago had a weight.
     """
 
-    latency = 2
+    latency = 1
 
     def __init__(self, config: EngineConfig):
         self.config = config
@@ -44,7 +50,6 @@ class StripeLanes(wiring.Component):
                 "load": In(1),
                 "slot": In(1),
                 "index": In(range(config.stripe_depth)),
-                "first_slot": In(1),
                 "pairs": In(1),
                 "row_length": In(range(config.stripe_depth + 1)),
                 "terms": Out(data.ArrayLayout(LANE_TERM_LAYOUT, config.n_lanes)),
@@ -58,60 +63,52 @@ class StripeLanes(wiring.Component):
         depth = self.config.stripe_depth
         # Common to all lanes: which half of a pair it is, and the place in a row of byte slots.
         second = Signal()
-        is_second = Signal()
         place = Signal(range(depth + 1))
-        row_begins, row_ends = Signal(), Signal()
-        completes = Signal()
+        row_ends, begins, completes = Signal(), Signal(), Signal()
         m.d.comb += [
-            is_second.eq(self.pairs & second & ~self.first_slot),
-            row_begins.eq(self.first_slot | (place == 0)),
-            row_ends.eq(Mux(self.first_slot, self.row_length == 1, place == self.row_length - 1)),
-            completes.eq(self.slot & (~self.pairs | is_second)),
+            row_ends.eq(place == self.row_length - 1),
+            begins.eq(self.slot & ~second),
+            completes.eq(self.slot & (~self.pairs | second)),
         ]
         with m.If(self.slot):
-            m.d.sync += [
-                second.eq(~is_second),
-                place.eq(Mux(row_ends, 0, Mux(row_begins, 1, place + 1))),
-            ]
-        complete = Signal()
-        m.d.sync += [complete.eq(completes), self.valid.eq(complete)]
-        nonzero, any_nonzero = Signal(self.config.n_lanes), Signal()
-        m.d.sync += any_nonzero.eq(nonzero.any())
+            m.d.sync += [second.eq(self.pairs & ~second), place.eq(Mux(row_ends, 0, place + 1))]
+        with m.If(self.load):
+            m.d.sync += [second.eq(0), place.eq(0)]
+        nonzero = Signal(self.config.n_lanes)
+        m.d.sync += [self.valid.eq(completes), self.nonzero.eq(self.valid & nonzero.any())]
 
         for lane in range(self.config.n_lanes):
-            m.submodules[f"column{lane}"] = column = Memory(
-                shape=signed(8), depth=depth, init=[], attrs={"ram_style": "distributed"}
-            )
-            write, read = column.write_port(), column.read_port(domain="comb")
-            byte = self.vector[lane]
-            row = Signal(range(depth), name=f"row{lane}", reset_less=True)  # of the term under way
-            weight = Signal(signed(8), name=f"weight{lane}", reset_less=True)
-            first, last = Signal(name=f"first{lane}"), Signal(name=f"last{lane}")
-            begins = Signal(name=f"begins{lane}")  # the next pair is the first of its row
-            term = self.terms[lane]
-            m.d.comb += [
-                write.en.eq(self.load),
-                write.addr.eq(self.index),
-                write.data.eq(byte),
-                read.addr.eq(row),
-            ]
-            starts = Signal(name=f"starts{lane}")
-            m.d.comb += starts.eq(Mux(self.pairs, self.first_slot | begins, row_begins))
-            with m.If(self.slot & ~is_second):
-                m.d.sync += [
-                    row.eq(Mux(starts, 0, row) + Mux(self.pairs, byte[:7], ~starts)),
-                    first.eq(starts),
-                    last.eq(Mux(self.pairs, byte[7], row_ends)),
-                    begins.eq(byte[7]),
+            byte, term = self.vector[lane], self.terms[lane]
+            # Of the pair under way, or of the next byte slot. A reset takes it back: the adder's LUTs are all it needs.
+            row = Signal(range(depth), name=f"row{lane}", reset_less=True)
+            row_done = Signal(name=f"row_done{lane}")
+            for half, x in enumerate(term.xs):
+                m.submodules[f"column{lane}_{half}"] = column = Memory(
+                    shape=signed(8), depth=depth // 2, init=[], attrs={"ram_style": "distributed"}
+                )
+                write, read = column.write_port(), column.read_port(domain="comb")
+                m.d.comb += [
+                    write.en.eq(self.load & (self.index[-1] == half)),
+                    write.addr.eq(self.index[:-1]),
+                    write.data.eq(byte),
+                    read.addr.eq(row[:-1]),
                 ]
-            with m.If(completes):
-                m.d.sync += weight.eq(byte)
-            m.d.sync += [
-                term.x.eq(read.data),
-                term.weight.eq(weight),
-                term.first.eq(first),
-                term.last.eq(last),
+                with m.If(completes):
+                    m.d.sync += x.eq(read.data)
+            m.d.comb += [
+                row_done.eq(completes & Mux(self.pairs, term.last, row_ends)),
+                nonzero[lane].eq(term.weight != 0),
             ]
-            m.d.comb += nonzero[lane].eq(weight != 0)
-        m.d.comb += self.nonzero.eq(self.valid & any_nonzero)
+            with m.If(begins):
+                m.d.sync += [
+                    row.eq(row + (byte[:7] & self.pairs.replicate(7)) + ~self.pairs),
+                    term.first.eq(term.last),
+                    term.last.eq(Mux(self.pairs, byte[7], row_ends)),
+                ]
+            with m.If(self.load | row_done):
+                m.d.sync += row.eq(0)
+            with m.If(self.load):  # a row begins
+                m.d.sync += term.last.eq(1)
+            with m.If(completes):
+                m.d.sync += [term.weight.eq(byte), term.upper.eq(row[-1])]
         return m

@@ -30,7 +30,7 @@ class StripeReader(wiring.Component):
     address : Out(config.address_bits)
         Byte that lane 0 reads, while ``valid``; a multiple of ``n_lanes``.
     valid : Out(1)
-        There is a read; ``is_slot`` tells a slot from a part of the vector. ``first_slot`` comes with the first slot.
+        There is a read; ``is_slot`` tells a slot from a part of the vector.
     index : Out(range(config.stripe_depth))
         Which part of the vector.
     idle : Out(1)
@@ -54,7 +54,6 @@ class StripeReader(wiring.Component):
                 "address": Out(config.address_bits),
                 "valid": Out(1),
                 "is_slot": Out(1),
-                "first_slot": Out(1),
                 "index": Out(range(config.stripe_depth)),
                 "idle": Out(1),
                 "activity": Out(Activity),
@@ -94,17 +93,14 @@ class StripeReader(wiring.Component):
                         m.d.sync += [
                             row.eq(self.layer.n_valid[lane_bits:]),
                             left.eq(self.n_slots),
-                            self.first_slot.eq(1),
                         ]
                         m.next = "SLOTS"
                 with m.If(self.loaded & (self.n_rows == 0)):
                     m.next = "IDLE"
             with m.State("SLOTS"):
                 m.d.comb += [self.is_slot.eq(1), self.valid.eq(may & ~self.throttle)]
-                with m.If(self.valid):
-                    m.d.sync += self.first_slot.eq(0)
-                    with m.If(left == 1):
-                        m.next = "IDLE"
+                with m.If(self.valid & (left == 1)):
+                    m.next = "IDLE"
 
         with m.If(self.valid & self.is_slot):
             m.d.comb += self.activity.eq(Activity.STEP)
