@@ -53,13 +53,16 @@ class System(wiring.Component):
 
         # reset.hold restarts everything but the host's own registers. AXI bursts cannot be taken back, so DMA and
         # engine go on until the DMA is idle, however short the host's pulse was; soft core and walker wait for that.
+        # They restart a cycle later, out of a register for their many flip-flops: what the soft core last wrote takes
+        # longer to become a burst.
         resetting = Signal()
         with m.If(host.hold):
             m.d.sync += resetting.eq(1)
         with m.Elif(~dma.busy):
             m.d.sync += resetting.eq(0)
         restart = Signal()
-        m.d.comb += [restart.eq(resetting & ~dma.busy), soft_core.restart.eq(resetting)]
+        m.d.sync += restart.eq(resetting & ~dma.busy)
+        m.d.comb += soft_core.restart.eq(resetting)
         m.submodules.soft_core = soft_core
         m.submodules.dma = ResetInserter(restart)(dma)
         m.submodules.engine = ResetInserter(restart)(engine)

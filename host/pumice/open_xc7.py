@@ -36,6 +36,8 @@ ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
+DENSITY = 0.5
+"""How much of a region's places the placer may fill: a LUT's site counts as two, which share inputs and do not route."""
 LIMIT_S = 7200
 
 
@@ -137,8 +139,9 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     said = tools.run(
-        ROUTER, "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ),
-        "--seed", str(seed), "--timing-allow-fail", "--report", f"{seed}.json", "-o", f"fasm={seed}.fasm", cwd=work,
+        ROUTER, "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ), "--seed", str(seed),
+        "--placer-heap-beta", str(DENSITY), "--timing-allow-fail", "--report", f"{seed}.json",
+        "-o", f"fasm={seed}.fasm", cwd=work,
     )  # fmt: skip
     (work / f"{seed}.txt").write_text(report(said, f"{ROUTER}, post-route; {UNTIMED}"))
     found = json.loads((work / f"{seed}.json").read_text())

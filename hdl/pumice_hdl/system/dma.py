@@ -338,28 +338,28 @@ class Dma(wiring.Component):
                 asks.eq(1),
             ]
 
-        # Reads: memory -> short queue -> destination.
+        # Reads: memory -> short queue -> register -> destination.
         axi, engine = self.memory, self.engine
         m.submodules.arrived = arrived = SyncFIFO(width=65, depth=READ_BUFFER_BEATS)
-        failed = arrived.r_data[64]
+        here, word, failed = Signal(), Signal(64, reset_less=True), Signal()
         deliver, accepted, received = Signal(), Signal(), Signal()
         to_banks = Signal()  # of one core or of all
         m.d.comb += [
             arrived.w_data.eq(Cat(axi.rdata, axi.rresp[1])),
             arrived.w_en.eq(axi.rvalid),
             axi.rready.eq(arrived.w_rdy),
-            deliver.eq(moving & ~running.write & arrived.r_rdy & ~failed & ~dropped),
+            deliver.eq(moving & ~running.write & here & ~failed & ~dropped),
             to_banks.eq((running.space == SPACE_ACTIVATIONS) | (running.space == SPACE_BANKS)),
             engine.activation_writes.valid.eq(deliver & to_banks),
             engine.activation_writes.p.cores.eq(Mux(running.space == SPACE_BANKS, 1 << running.core[:4], ~0)),
             engine.activation_writes.p.address.eq(Cat(C(0, 3), running.local)),
-            engine.activation_writes.p.data.eq(arrived.r_data),
+            engine.activation_writes.p.data.eq(word),
             engine.weight_writes.valid.eq(deliver & (running.space == SPACE_WEIGHTS)),
             engine.weight_writes.p.core.eq(running.core),
             engine.weight_writes.p.address.eq(running.local),
-            engine.weight_writes.p.data.eq(arrived.r_data),
+            engine.weight_writes.p.data.eq(word),
             self.ram.write.eq(deliver & (running.space == SPACE_CPU_RAM)),
-            self.ram.write_data.eq(arrived.r_data),
+            self.ram.write_data.eq(word),
             self.ram.address.eq(running.local),
         ]
         with m.Switch(running.space):
@@ -370,9 +370,11 @@ class Dma(wiring.Component):
             with m.Default():
                 m.d.comb += accepted.eq(1)
         m.d.comb += [
-            arrived.r_en.eq(moving & ~running.write & (accepted | ~deliver)),
-            received.eq(arrived.r_en & arrived.r_rdy),
+            received.eq(here & moving & ~running.write & (accepted | ~deliver)),
+            arrived.r_en.eq(~here | received),
         ]
+        with m.If(arrived.r_en):
+            m.d.sync += [here.eq(arrived.r_rdy), Cat(word, failed).eq(arrived.r_data)]
 
         # Writes: source -> queue -> memory. A word is asked for when the queue has room for all that are under way.
         m.submodules.leaving = leaving = SyncFIFO(width=64, depth=SOURCE_WORDS)
