@@ -37,7 +37,7 @@ LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
 DENSITY = 0.5
-"""How much of a region's places the placer may fill: a LUT's site counts as two, which share inputs and do not route."""
+"""Part of a region's places that the placer may fill. A LUT's site counts as two; with both taken it hardly routes."""
 LIMIT_S = 7200
 
 
