@@ -103,8 +103,10 @@ def synthesise(config_name: str, tools: Tools | None = None) -> dict[str, int]:
         used = getrusage(RUSAGE_CHILDREN)
         cost = f"{time.monotonic() - start:.0f} s, {used.ru_utime:.0f} s of processor time, {used.ru_maxrss >> 10} MiB"
         print(f"{config_name}: mapped for {part}; {cost}")
-        stat = Path(folder, "stat.json")
-        return json.loads(stat.read_text())["design"]["num_cells_by_type"]
+        stat = json.loads(Path(folder, "stat.json").read_text())
+        # Components that are not flattened are cells of others, and counted themselves.
+        components = {name.removeprefix("\\") for name in stat["modules"]}
+        return {cell: n for cell, n in stat["design"]["num_cells_by_type"].items() if cell not in components}
 
 
 def _versions(tools: Tools | None) -> str:
