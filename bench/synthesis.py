@@ -31,6 +31,13 @@ FLOWS = {
     "KV260": ("XCK26", "synth_xilinx -family xcup -uram"),
     "ZCU104": ("XCZU7EV", "synth_xilinx -family xcup -uram"),
 }
+# What the parts have, by their data sheets.
+PARTS = {
+    "XC7Z020": {"LUT": 53200, "FF": 106400, "DSP": 220, "RAMB18": 280},
+    "LFE5U-85F": {"LUT": 83640, "FF": 83640, "DSP": 156, "EBR": 208},
+    "XCK26": {"LUT": 117120, "FF": 234240, "DSP": 1248, "RAMB18": 288, "URAM": 64},
+    "XCZU7EV": {"LUT": 230400, "FF": 460800, "DSP": 1728, "RAMB18": 624, "URAM": 96},
+}
 TOLERANCE = 0.03
 LIMIT_S = 7200
 # Cells -> resource and how many of it one takes. Distributed RAM and shift registers are made of LUTs.
@@ -60,6 +67,14 @@ def count_cells(cells: dict[str, int], *, ecp5: bool = False) -> dict[str, int]:
         elif not re.fullmatch(FREE, cell):
             raise ValueError(f"{cell} (there are {n}) has no size in {Path(__file__).name}")
     return total
+
+
+def share(part: str, resource: str, n: int) -> str:
+    """``n`` of what the part has, in words."""
+    there = PARTS[part].get(resource, 0)
+    if n > there:
+        return f"{n}, more than the {there} that {part} has"
+    return f"{n} of {there} ({n / there:.1%})" if there else "0"
 
 
 def last_entries(config_name: str) -> dict[str, int]:
@@ -127,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     name, flow = options.config, FLOWS[options.config]
     found = count_cells(synthesise(name, tools), ecp5=flow[1] == "synth_ecp5")
     for resource, n in found.items():
-        print(f"  {resource}: {n}")
+        print(f"  {resource}: {share(flow[0], resource, n)}")
     moved = changes(last_entries(name), found)
     if moved and (options.check or not options.reason):
         raise SystemExit(f"{name}: {'; '.join(moved)}: record it with --reason 'why it moved'")

@@ -26,6 +26,12 @@ def test_cells_in_units_of_a_data_sheet():
     assert synthesis.count_cells(ecp5, ecp5=True) == {"LUT": 28, "FF": 7, "DSP": 1, "EBR": 2}
 
 
+def test_share_of_the_part():
+    assert synthesis.share("XC7Z020", "LUT", 26600) == "26600 of 53200 (50.0%)"
+    assert synthesis.share("XCK26", "RAMB18", 780) == "780, more than the 288 that XCK26 has"
+    assert synthesis.share("XC7Z020", "URAM", 0) == "0"
+
+
 def test_an_unknown_cell_is_no_zero():
     with pytest.raises(ValueError, match=r"RAM512X1S \(there are 2\) has no size"):
         synthesis.count_cells({"RAM512X1S": 2})

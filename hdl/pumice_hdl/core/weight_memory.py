@@ -27,7 +27,7 @@ class WeightWritePort(wiring.Signature):
 
 
 class WeightMemory(wiring.Component):
-    """``weight_depth`` words of 64 bits in block RAM; one write and one read each cycle.
+    """``weight_depth`` words of 64 bits in block RAM or UltraRAM; one write and one read each cycle.
 
     A word written in cycle ``t`` is seen by reads whose address is given in cycle ``t + 1`` or later. Contents survive
     reset.
@@ -56,8 +56,9 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        style = "ultra" if self.config.ultra_ram else "block"
         m.submodules.memory = memory = Memory(
-            shape=unsigned(WEIGHT_WORD_BITS), depth=self.config.weight_depth, init=[], attrs={"ram_style": "block"}
+            shape=unsigned(WEIGHT_WORD_BITS), depth=self.config.weight_depth, init=[], attrs={"ram_style": style}
         )
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [

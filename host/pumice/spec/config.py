@@ -32,6 +32,8 @@ class EngineConfig:
         Soft-core RAM: firmware, command lists, layer log; a power of two.
     clock_mhz : float
         Clock the configuration is meant for; cycles / clock gives the reported latency.
+    ultra_ram : bool
+        Weight memories lie in UltraRAM, which UltraScale+ has, instead of block RAM; nothing else depends on it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class EngineConfig:
     stripe_depth: int = 128
     cpu_ram_bytes: int = 32768
     clock_mhz: float = 120.0
+    ultra_ram: bool = False
 
     def __post_init__(self):
         if not 1 <= self.n_cores <= 16:
@@ -89,13 +92,18 @@ class EngineConfig:
     @property
     def config_id(self) -> int:
         """32-bit fingerprint of everything an image depends on; read back from the hardware's ``config`` register."""
-        return zlib.crc32(repr(astuple(self)[1:-1]).encode())
+        return zlib.crc32(repr(astuple(self)[1:-2]).encode())
 
 
 TINY = EngineConfig(name="TINY", n_cores=1, n_lanes=8, bank_depth=2048, weight_depth=2048, max_taps=128)
 Z7020 = EngineConfig(name="Z7020", n_cores=4, n_lanes=32, bank_depth=2048, weight_depth=6144)
 ULX3S = EngineConfig(name="ULX3S", n_cores=2, n_lanes=16, bank_depth=2048, weight_depth=6144, clock_mhz=60.0)
-KV260 = EngineConfig(name="KV260", n_cores=8, n_lanes=32, bank_depth=4096, weight_depth=8192, clock_mhz=200.0)
-ZCU104 = EngineConfig(name="ZCU104", n_cores=16, n_lanes=32, bank_depth=4096, weight_depth=8192, clock_mhz=200.0)
+# Each bank is a block RAM of 2 KiB: of the larger ones neither chip has as many. UltraRAM comes in 4,096 words.
+KV260 = EngineConfig(
+    name="KV260", n_cores=8, n_lanes=32, bank_depth=2048, weight_depth=16384, clock_mhz=200.0, ultra_ram=True
+)
+ZCU104 = EngineConfig(
+    name="ZCU104", n_cores=16, n_lanes=32, bank_depth=2048, weight_depth=16384, clock_mhz=200.0, ultra_ram=True
+)
 
 CONFIGS = {config.name: config for config in (TINY, Z7020, ULX3S, KV260, ZCU104)}
