@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,8 @@ def report(said: str, title: str) -> str:
     # Of the last round; paths to and from pins follow those of the clock.
     routed = max(i for i, line in enumerate(lines) if line.startswith("Critical path report for clock"))
     kept = [*lines[use : lines.index("", use)], "", *lines[routed:]]
+    # Where a net was defined is a file of the tools or of the work folder.
+    kept = [line for line in kept if not re.fullmatch(r"\s+(Defined in:|\S+:\d+\.\d+-\d+\.\d+)", line)]
     return f"{title}\n\n" + "\n".join(kept) + "\n"
 
 

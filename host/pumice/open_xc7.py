@@ -12,6 +12,7 @@ import argparse
 import importlib.metadata
 import json
 import math
+import re
 import shutil
 import statistics
 import subprocess
@@ -134,7 +135,7 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
     Returns
     -------
     routed : dict
-        ``seed``, ``mhz`` of the slowest timed path, ``utilisation``.
+        ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
         Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
@@ -143,11 +144,14 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
         "--placer-heap-beta", str(DENSITY), "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm", cwd=work,
     )  # fmt: skip
-    (work / f"{seed}.txt").write_text(report(said, f"{ROUTER}, post-route; {UNTIMED}"))
+    kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")
+    (work / f"{seed}.txt").write_text(kept)
+    violations = re.search(r"^(\d+) Hold/min time violations", kept, re.MULTILINE)
     found = json.loads((work / f"{seed}.json").read_text())
     return {
         "seed": seed,
         "mhz": min(clock["achieved"] for clock in found["fmax"].values()),
+        "hold_violations": int(violations[1]) if violations else 0,
         "utilisation": {name: use for name, use in found["utilization"].items() if use["used"]},
     }
 
@@ -172,8 +176,9 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     Parameters
     ----------
     folder : Path
-        Gets BITSTREAM, HAND_OFF, MANIFEST and REPORT of the fastest placement, none of them unless all is well. The
-        hand-off has the fastest clock that the processor makes and the slowest timed path allows.
+        Gets BITSTREAM, HAND_OFF, MANIFEST and REPORT of the fastest placement that keeps hold times, none of them
+        unless all is well. The hand-off has the fastest clock that the processor makes and the slowest timed path
+        allows.
     work : Path
         Keeps what the tools write.
     seeds : range
@@ -187,6 +192,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     Raises
     ------
     BuildError
+        A tool fails, or no placement keeps hold times.
     FrameError
     """
     at = commit()  # the tree may move on while the tools work
@@ -194,7 +200,13 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     work.mkdir(parents=True, exist_ok=True)
     synthesise(tools, files, work)
     routed = [route(tools, work, seed) for seed in seeds]
-    best = max(routed, key=lambda result: result["mhz"])
+    sound = [result for result in routed if not result["hold_violations"]]
+    if not sound:
+        tried = ", ".join(str(seed) for seed in seeds)
+        raise BuildError(
+            f"paths are too short for their hold times in each placement (seeds {tried}): try another seed"
+        )
+    best = max(sound, key=lambda result: result["mhz"])
     pack(tools, work / f"{best['seed']}.fasm", work / BITSTREAM)
 
     clock = PYNQ_Z2.processor.reference_mhz * PYNQ_Z2.processor.pll_multiplier

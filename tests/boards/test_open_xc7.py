@@ -32,7 +32,10 @@ Info: \tBRAM: 3/ 9
 Info: b
 Info: Critical path report for clock c:
 Info: d
+Info:   Defined in:
+Info:        /somewhere/lut_map.v:30.21-30.22
 """
+HOLD = "Info: 2 Hold/min time violations (showing 10 worst paths):\n"
 
 
 @pytest.fixture
@@ -64,7 +67,12 @@ def told(tmp_path: Path) -> list[list[str]]:
 
 def test_slowest_clock_counts(tools, tmp_path):
     result = open_xc7.route(tools, tmp_path, 7)
-    assert result == {"seed": 7, "mhz": 131.5, "utilisation": {"BRAM": {"used": 3, "available": 9}}}
+    assert result == {
+        "seed": 7,
+        "mhz": 131.5,
+        "hold_violations": 0,
+        "utilisation": {"BRAM": {"used": 3, "available": 9}},
+    }
     (words,) = told(tmp_path)
     assert words[words.index("--seed") + 1] == "7"
     assert words[words.index("--device") + 1] == PART
@@ -103,6 +111,23 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     assert divisor == "9"
     (paths,) = (words for words in told(tmp_path) if words[2].endswith("xc7frames2bit"))
     assert paths[paths.index("--frm_file") + 1] == "3.frames"  # its name is in the bitstream: no folder of this machine
+
+
+def test_hold_times_come_before_the_clock(tools, tmp_path, monkeypatch):
+    monkeypatch.setattr(open_xc7, "design", lambda config: {"top.il": "", "soft_core.v": ""})
+    route = open_xc7.route
+
+    def some_violate(tools, work, seed):  # the fast ones
+        (tmp_path / "said").write_text(SAID + HOLD * (seed != 2))
+        result = route(tools, work, seed)
+        return result | {"mhz": result["mhz"] - (seed == 2)}
+
+    monkeypatch.setattr(open_xc7, "route", some_violate)
+    folder = tmp_path / "product"
+    with pytest.raises(BuildError, match=r"hold times in each placement \(seeds 3, 4\): try another seed"):
+        open_xc7.build_pynq_z2(TINY, folder, tools, tmp_path / "work", seeds=range(3, 5))
+    assert not folder.exists()
+    assert open_xc7.build_pynq_z2(TINY, folder, tools, tmp_path / "work", seeds=range(1, 4))["seed"] == 2
 
 
 def test_an_unknown_feature_makes_no_bitstream(tools, tmp_path):
