@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import math
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -29,6 +30,7 @@ from .tools import BuildError
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
 SYNTHESIS, ROUTER, PACKER = "yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit"
+OPTIMISER = "yosys-abc"  # started by Yosys
 SOURCES = ("amaranth", "pythondata-cpu-vexriscv", "ziglang")  # make what Yosys reads
 HAND_OFF = "pumice.hwh"
 UNTIMED = "slowest timed path; DSP48E1 and outputs of RAMB36E1 are not timed"
@@ -83,14 +85,34 @@ class Tools:
         _run(["apt-get", *options, "download", *names], cwd=debs)
         for deb in sorted(debs.glob("*.deb")):
             _run(["dpkg", "-x", deb, self.root])
+        self.adapt()
+
+    def adapt(self) -> None:
+        """Let Yosys find its data and ABC: it looks beside what the kernel runs, which is the loader."""
+        shutil.copy(self._libraries / LOADER, self._programs / LOADER)
+        apart = self._programs / f"{OPTIMISER}.bin"
+        (self._programs / OPTIMISER).rename(apart)
+        script = self._programs / OPTIMISER
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, self._loaded(apart)))} "$@"\n')
+        script.chmod(0o755)
 
     def command(self, program: str, *arguments) -> list:
-        """Command line of a program. BuildError: it is not there."""
-        libraries = self.root / "usr" / "lib" / ARCHITECTURE
-        if not (self.root / "usr" / "bin" / program).exists():
+        """Command line of a program. BuildError: it is not there, or not adapted."""
+        if not (self._programs / program).exists() or not (self._programs / LOADER).exists():
             raise BuildError(f"{program} is not in {self.folder}: run python -m pumice.open_xc7 --fetch")
-        command = [libraries / LOADER, "--library-path", libraries, self.root / "usr" / "bin" / program, *arguments]
+        command = [*self._loaded(self._programs / program), *arguments]
         return ["env", f"PYTHONHOME={self.root / 'usr'}", *command]
+
+    @property
+    def _programs(self) -> Path:
+        return self.root / "usr" / "bin"
+
+    @property
+    def _libraries(self) -> Path:
+        return self.root / "usr" / "lib" / ARCHITECTURE
+
+    def _loaded(self, program: Path) -> list[Path | str]:
+        return [self._programs / LOADER, "--library-path", self._libraries, program]
 
     def run(self, program: str, *arguments, cwd: Path) -> str:
         """What a program says. BuildError: it is not there, or it failed."""

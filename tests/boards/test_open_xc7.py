@@ -1,6 +1,7 @@
 """The open flow for the XC7Z020 around its tools: what they are told, and what is said of what they answer."""
 
 import json
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -47,8 +48,9 @@ def tools(tmp_path, monkeypatch) -> Tools:
         folder.mkdir(parents=True)
     loader.write_text(FAKE_LOADER)
     loader.chmod(0o755)
-    for program in ("yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
+    for program in ("yosys", "yosys-abc", "nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
         (tools.root / "usr" / "bin" / program).touch()
+    tools.adapt()
     segment = {"baseaddr": "0x00400000", "offset": 0, "words": 2, "frames": 36}
     (family / FABRIC / "tilegrid.json").write_text(
         json.dumps({"T_X0Y0": {"type": "T", "bits": {"CLB_IO_CLK": segment}}})
@@ -135,6 +137,24 @@ def test_an_unknown_feature_makes_no_bitstream(tools, tmp_path):
     with pytest.raises(FrameError, match="no OFF in T_X0Y0"):
         open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
     assert not (tmp_path / "out.bit").exists()
+
+
+def test_tools_need_nothing_of_the_machine(tools, tmp_path):
+    """Yosys looks for its data and ABC beside what the kernel runs; ABC finds its libraries when Yosys starts it."""
+    loader = Path(next(word for word in map(str, tools.command("yosys")) if word.endswith(LOADER)))
+    assert loader.parent == tools.root / "usr" / "bin"
+    subprocess.run([loader.parent / "yosys-abc", "-s", "a b"], check=False)
+    ((_, libraries, program, *arguments),) = told(tmp_path)
+    assert libraries == str(tools.root / "usr" / "lib" / ARCHITECTURE)
+    assert Path(program).parent == loader.parent
+    assert Path(program).exists()
+    assert arguments == ["-s", "a", "b"]
+
+
+def test_tools_of_an_older_fetch_are_fetched_again(tools, tmp_path):
+    (tools.root / "usr" / "bin" / LOADER).unlink()
+    with pytest.raises(BuildError, match=r"yosys is not in .*--fetch"):
+        tools.run("yosys", cwd=tmp_path)
 
 
 def test_a_missing_tool_is_named(tools, tmp_path):
