@@ -40,7 +40,8 @@ LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 120.0
 DENSITY = 0.5
-"""Part of a region's places that the placer may fill. A LUT's site counts as two; with both taken it hardly routes."""
+"""Part of a region's places that the placer may fill. A LUT's site counts as two, of which SITES allows one."""
+SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
 LIMIT_S = 7200
 
 
@@ -163,7 +164,7 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     said = tools.run(
         ROUTER, "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ), "--seed", str(seed),
-        "--placer-heap-beta", str(DENSITY), "--timing-allow-fail", "--report", f"{seed}.json",
+        "--pre-place", SITES, "--placer-heap-beta", str(DENSITY), "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm", cwd=work,
     )  # fmt: skip
     kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")

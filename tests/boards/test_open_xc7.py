@@ -1,8 +1,12 @@
 """The open flow for the XC7Z020 around its tools: what they are told, and what is said of what they answer."""
 
 import json
+import runpy
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import pytest
@@ -78,6 +82,37 @@ def test_slowest_clock_counts(tools, tmp_path):
     (words,) = told(tmp_path)
     assert words[words.index("--seed") + 1] == "7"
     assert words[words.index("--device") + 1] == PART
+    assert Path(words[words.index("--pre-place") + 1]).exists()
+
+
+class Cell(SimpleNamespace):
+    """A LUT for nextpnr's Python: attributes, and the types of the cells behind O6."""
+
+    def __init__(self, attrs: str, *behind: str, kind="SLICE_LUTX", output="O6"):
+        users = [SimpleNamespace(cell=SimpleNamespace(type=kind)) for kind in behind]
+        ports = [("A1", SimpleNamespace(net=None)), (output, SimpleNamespace(net=SimpleNamespace(users=users)))]
+        super().__init__(type=kind, attrs=[(name, "1") for name in attrs.split()], ports=ports)
+
+
+def test_luts_have_a_site_each(monkeypatch):
+    cells = {
+        "free": Cell("X_ORIG_PORT_A1", "SLICE_LUTX", "SLICE_FFX"),
+        "of a multiplexer": Cell("", "SELMUX2_1"),
+        "of a carry chain": Cell("", "SLICE_FFX", "CARRY4"),
+        "of a memory": Cell("X_ORIG_PORT_A1 X_LUT_AS_DRAM", "SLICE_FFX"),
+        "a shift register": Cell("X_LUT_AS_SRL", "SLICE_FFX"),
+        "a lower one": Cell("", "SLICE_FFX", output="O5"),
+        "no LUT": Cell("", "SLICE_FFX", kind="DSP48E1_DSP48E1"),
+    }
+    ctx = Mock(cells=list(cells.items()))
+    ctx.getBels.return_value = ["X1Y1/SLICE_X0Y0.A6LUT", "X1Y1/SLICE_X0Y0.A5LUT", "X1Y1/SLICE_X0Y0.AFF"]
+    monkeypatch.setattr(sys.modules["__main__"], "ctx", ctx, raising=False)
+    runpy.run_path(str(open_xc7.SITES))
+    (region, *corners), _ = ctx.createRectangularRegion.call_args
+    assert corners == [1, 1, 0, 0]  # nothing
+    ctx.addBelToRegion.assert_called_once_with(region, "X1Y1/SLICE_X0Y0.A6LUT")
+    constrained = [call.args for call in ctx.constrainCellToRegion.call_args_list]
+    assert constrained == [("free", region), ("of a multiplexer", region)]
 
 
 def test_report_has_what_matters(tools, tmp_path):
