@@ -11,7 +11,7 @@ from pumice.device.serial import SerialHardware, SerialLink
 from pumice.errors import DeviceError, DeviceTimeoutError
 from pumice.network import load
 from pumice.spec import registers
-from pumice.spec.config import TINY
+from pumice.spec.config import TINY, ULX3S
 from pumice.spec.link import MAX_WORDS, SPACE_MEMORY, SPACE_REGISTERS
 from pumice_hdl.boards.ulx3s import MEMORY_BYTES
 from pumice_sim.serial_board import SerialBoard, build_serial_board
@@ -59,6 +59,16 @@ def test_digits_equal_the_golden_model(board, digits):
         check(network, digits.graph, samples(digits.graph, 2))
         assert device.engine.hardware.link.n_retries == 0
         assert board.lamps >> 1 & 3 == 0  # neither busy nor in fault
+
+
+@pytest.mark.long
+def test_digits_on_the_larger_board(digits):
+    """What ``pumice build`` makes when nothing else is asked for."""
+    with (
+        SerialBoard(build_serial_board(ULX3S)) as board,
+        open_device("serial", port=board.port, config=ULX3S, timeout_s=TIMEOUT_S) as device,
+    ):
+        check(device.load(digits), digits.graph, samples(digits.graph, 2))
 
 
 def test_digits_over_a_bad_line(board, digits):
