@@ -10,7 +10,7 @@ from .harness import simulate
 
 @pytest.mark.parametrize("name", ["TINY", "Z7020"])
 def test_host_registers(name):
-    simulate(HostRegisters(CONFIGS[name]), "host_registers_tb", n_tests=14, env={"CONFIG": name})
+    simulate(HostRegisters(CONFIGS[name]), "host_registers_tb", n_tests=15, env={"CONFIG": name})
 
 
 def test_unknown_block_is_refused():

@@ -38,8 +38,8 @@ class BitReader(wiring.Component):
     """
 
     def __init__(self, window_bits: int):
-        if not 1 <= window_bits <= CHUNK_BITS:
-            raise ValueError(f"window_bits must be in 1..{CHUNK_BITS}, not {window_bits}")
+        if not 1 <= window_bits <= CHUNK_BITS // 2:
+            raise ValueError(f"window_bits must be in 1..{CHUNK_BITS // 2}, not {window_bits}")
         self.window_bits = window_bits
         super().__init__(
             {
@@ -61,8 +61,7 @@ class BitReader(wiring.Component):
         ahead = Signal(range(2 * N_CHUNKS * CHUNK_BITS))  # bits: the first one behind the window
         chunk, offset = ahead[5:], ahead[:5]
         n_ahead = Signal(range(2 * N_CHUNKS))  # chunks from the one that holds `ahead`
-        covered = Signal()  # what follows the window is in the ring
-        m.d.comb += [n_ahead.eq(written - chunk), covered.eq(n_ahead >= 2)]
+        m.d.comb += n_ahead.eq(written - chunk)
 
         accept = Signal()
         m.d.comb += [accept.eq(self.words.valid & (n_ahead != N_CHUNKS)), self.words.ready.eq(accept & written[0])]
@@ -82,6 +81,10 @@ class BitReader(wiring.Component):
 
         filled = Signal()
         aligning = Signal()
+        # What follows the window is in the ring. A register, for much depends on it: two chunks are there from where
+        # `ahead` was a cycle ago, and if it has entered the second one, it has gone no further than to its first half.
+        covered = Signal()
+        m.d.sync += covered.eq((n_ahead >= 2) | ((n_ahead == 1) & accept))
         position = (ahead - self.window_bits)[: len(ahead)]  # of the window
         in_word, word = position[:6], position[6:]
         m.d.comb += self.available.eq(covered & filled & ~aligning)
@@ -91,7 +94,7 @@ class BitReader(wiring.Component):
             m.d.sync += aligning.eq(0)
             with m.If(in_word != 0):
                 m.d.sync += [filled.eq(0), ahead.eq(Cat(Const(0, 6), word + 1))]
-        with m.Elif(covered & ~filled):
+        with m.Elif((n_ahead >= 2) & ~filled):
             m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + self.window_bits)]
         with m.Elif(self.take):
             m.d.sync += [

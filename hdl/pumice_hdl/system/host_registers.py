@@ -17,7 +17,7 @@ class Axi4LiteFront(wiring.Component):
     """AXI4-Lite slave in front of one register block; one access at a time, writes before reads.
 
     No output depends on an input of the same cycle. A write answers 3 cycles after the later of its AW and W, when it
-    has taken effect, a read 2 cycles after its AR. Only writes of whole words take effect; others answer SLVERR.
+    has taken effect, a read 3 cycles after its AR. Only writes of whole words take effect; others answer SLVERR.
     Offsets outside the block read 0 and ignore writes, with OKAY.
 
     Members
@@ -61,18 +61,24 @@ class Axi4LiteFront(wiring.Component):
         with m.If(writes):
             m.d.sync += axi.bvalid.eq(1)
 
-        reading, inside = Signal(), Signal()
-        m.d.comb += axi.arready.eq(~write & ~writes & ~reading & ~axi.rvalid)
-        m.d.sync += [reading.eq(axi.arvalid & axi.arready), inside.eq(self._inside(axi.araddr))]
+        # A register: the address comes from far away, and many registers are behind it.
+        address = Signal.like(axi.awaddr, reset_less=True)
+        asked, reading, inside = Signal(), Signal(), Signal()
+        m.d.comb += axi.arready.eq(~write & ~writes & ~asked & ~reading & ~axi.rvalid)
+        m.d.sync += [
+            address.eq(Mux(write, write_address, axi.araddr)),
+            asked.eq(axi.arvalid & axi.arready),
+            reading.eq(asked),
+            inside.eq(self._inside(address)),
+        ]
         with m.If(axi.rready):
             m.d.sync += axi.rvalid.eq(0)
         with m.If(reading):
             m.d.sync += [axi.rvalid.eq(1), axi.rdata.eq(Mux(inside, bus.read_data, 0))]
 
         m.d.comb += [
-            # Address and data stay for a cycle after they are let go.
-            bus.address[2:].eq(Mux(writes, write_address, axi.araddr)[2:8]),
-            bus.write_data.eq(write_data),
+            bus.address[2:].eq(address[2:8]),
+            bus.write_data.eq(write_data),  # it stays for a cycle after it is let go
             axi.rresp.eq(OKAY),
         ]
         return m
