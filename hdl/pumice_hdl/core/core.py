@@ -43,7 +43,8 @@ class Core(wiring.Component):
     banks : In(bank_write_layout(config))
         Writes to the activation banks.
     peek : In(stream of byte addresses)
-        Reads of activations; they take a cycle in which no term passes, and hold the issue until they have it.
+        Reads of activations; they take a cycle in which no term passes, and hold the issue, a cycle late, until they
+        have it.
     peeked, peeked_valid : Out
         Eight bytes from the address, in order.
     results : Out(stream of row_result_layout(config))
@@ -151,6 +152,8 @@ class Core(wiring.Component):
 
         # Issue to accumulators: fixed delays, nothing waits.
         vector = banks.vector.as_value()
+        held = Signal()  # a register: the DMA is far away, and a term more or less in front of a peek is no matter
+        m.d.sync += held.eq(self.peek.valid)
         m.d.comb += [
             addresses.layer.eq(self.front),
             addresses.taps.eq(fetch.taps),
@@ -159,8 +162,8 @@ class Core(wiring.Component):
             addresses.term_valid.eq(issue.term_valid),
             addresses.row_base.eq(issue.row_base),
             addresses.position.eq(issue.position),
-            issue.hold.eq(self.peek.valid),
-            reader.hold.eq(self.peek.valid),
+            issue.hold.eq(held),
+            reader.hold.eq(held),
             self.peek.ready.eq(~addresses.valid & ~reader.valid),
             banks.address.eq(
                 Mux(addresses.valid, addresses.address, Mux(reader.valid, reader.address, self.peek.payload))
