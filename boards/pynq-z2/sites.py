@@ -1,8 +1,8 @@
 """Which places LUTs may take; nextpnr runs this before it places (`pumice.open_xc7`).
 
-A site has two LUTs with common inputs. With one taken, its router may swap the inputs; with both it may not, and of a
-denser design some never become free. So LUTs take the sixth-input LUT of a site each, save those that belong to carry
-chains, and memories and shift registers, whose places are given.
+A site has two LUTs with common inputs (BELs ``A6LUT``, ``A5LUT`` to ``D``). With one taken, nextpnr's router may swap
+the inputs; with both it may not, and some inputs are never free. So a LUT takes the 6LUT of a site, save those of carry
+chains, memories and shift registers, whose places are given. `docs/decisions.md`, 26, has the figures.
 """
 
 from __main__ import ctx  # nextpnr's  # pyright: ignore[reportAttributeAccessIssue]

@@ -20,7 +20,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .build import BITSTREAM, MANIFEST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
+from .build import BITSTREAM, LIMIT_S, MANIFEST, NICE, REPORT, ROOT, Board, commit, make_manifest, report, sha256
 from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
@@ -42,7 +42,6 @@ AIM_MHZ = 120.0
 DENSITY = 0.5
 """Part of a region's places that the placer may fill. A LUT's site counts as two, of which SITES allows one."""
 SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
-LIMIT_S = 7200
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Tools:
 
     def run(self, program: str, *arguments, cwd: Path) -> str:
         """What a program says. BuildError: it is not there, or it failed."""
-        return _run(["nice", "-n5", *self.command(program, *arguments)], cwd=cwd)
+        return _run(["nice", f"-n{NICE}", *self.command(program, *arguments)], cwd=cwd)
 
     def versions(self) -> dict[str, str]:
         """Of the packages, from the files that were fetched."""

@@ -26,6 +26,7 @@ case $3 in
   echo T_X0Y0.ON > $fasm; cat $SAID;;
 */yosys) echo '{}' > top.json;;
 *frames2bit) cat "$9" > "${11}";;
+*/yosys-abc.bin) ;;
 *) echo broken; exit 1;;
 esac
 """
@@ -178,7 +179,7 @@ def test_tools_need_nothing_of_the_machine(tools, tmp_path):
     """Yosys looks for its data and ABC beside what the kernel runs; ABC finds its libraries when Yosys starts it."""
     loader = Path(next(word for word in map(str, tools.command("yosys")) if word.endswith(LOADER)))
     assert loader.parent == tools.root / "usr" / "bin"
-    subprocess.run([loader.parent / "yosys-abc", "-s", "a b"], check=False)
+    subprocess.run([loader.parent / "yosys-abc", "-s", "a b"], check=True, timeout=10)
     ((_, libraries, program, *arguments),) = told(tmp_path)
     assert libraries == str(tools.root / "usr" / "lib" / ARCHITECTURE)
     assert Path(program).parent == loader.parent

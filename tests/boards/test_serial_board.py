@@ -26,8 +26,13 @@ log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="module")
-def library():
-    return build_serial_board(TINY)
+def config(request):
+    return getattr(request, "param", TINY)
+
+
+@pytest.fixture(scope="module")
+def library(config):
+    return build_serial_board(config)
 
 
 @pytest.fixture
@@ -53,22 +58,15 @@ def check(network, graph, xs: np.ndarray) -> None:
         assert np.array_equal(result.output_raw.ravel(), expected.ravel())
 
 
-def test_digits_equal_the_golden_model(board, digits):
-    with open_device("serial", port=board.port, config=TINY, timeout_s=TIMEOUT_S) as device:
+@pytest.mark.parametrize(
+    "config", [TINY, pytest.param(ULX3S, marks=pytest.mark.long)], ids=lambda c: c.name, indirect=True
+)
+def test_digits_equal_the_golden_model(board, digits, config):
+    with open_device("serial", port=board.port, config=config, timeout_s=TIMEOUT_S) as device:
         network = device.load(digits)
         check(network, digits.graph, samples(digits.graph, 2))
         assert device.engine.hardware.link.n_retries == 0
         assert board.lamps >> 1 & 3 == 0  # neither busy nor in fault
-
-
-@pytest.mark.long
-def test_digits_on_the_larger_board(digits):
-    """What ``pumice build`` makes when nothing else is asked for."""
-    with (
-        SerialBoard(build_serial_board(ULX3S)) as board,
-        open_device("serial", port=board.port, config=ULX3S, timeout_s=TIMEOUT_S) as device,
-    ):
-        check(device.load(digits), digits.graph, samples(digits.graph, 2))
 
 
 def test_digits_over_a_bad_line(board, digits):

@@ -113,24 +113,28 @@ async def reads_beside_writes_read_what_they_ask_for(dut):
         assert await host.read("watchdog") == 1000 + gap
 
 
-async def cycles_between(dut, asks: str, answers: str) -> int:
-    """Cycles from one handshake of a channel to the next ``valid`` of another."""
-    while not (getattr(dut, f"host__{asks}valid").value and getattr(dut, f"host__{asks}ready").value):
+async def cycles_until(dut, *signals: str, limit: int = 100) -> int:
+    """Cycles until all of these signals of the host's port are high. AssertionError: ``limit`` cycles have passed."""
+    for n in range(limit):
+        if all(getattr(dut, f"host__{signal}").value for signal in signals):
+            return n
         await FallingEdge(dut.clk)
-    n = 0
-    while not getattr(dut, f"host__{answers}valid").value:
-        await FallingEdge(dut.clk)
-        n += 1
-    return n
+    raise AssertionError(f"{' and '.join(signals)} not high within {limit} cycles")
+
+
+async def latency(dut, asks: str, answers: str) -> int:
+    """Cycles from the next handshake of one channel to the next ``valid`` of another."""
+    await cycles_until(dut, f"{asks}valid", f"{asks}ready")
+    return await cycles_until(dut, f"{answers}valid")
 
 
 @test()
 async def answers_come_when_the_contract_says(dut):
     host, _ = await start(dut)
-    read = cocotb.start_soon(cycles_between(dut, "ar", "r"))
+    read = cocotb.start_soon(latency(dut, "ar", "r"))
     await host.read("magic")
     assert await read == 3
-    write = cocotb.start_soon(cycles_between(dut, "w", "b"))
+    write = cocotb.start_soon(latency(dut, "w", "b"))
     await host.write("watchdog", 1)
     assert await write == 3
 
