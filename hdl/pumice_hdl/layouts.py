@@ -26,9 +26,9 @@ LAYER_LAYOUT = packed_layout(LAYER)
 ROW_LAYOUT = word_layout(ROW)
 """Row header: two weight-memory words."""
 
-STEP_LAYOUT = data.StructLayout({"advance": 6, "absolute": 1, "index": 16, "has_value": 1})
+STEP_LAYOUT = data.StructLayout({"advance": 6, "absolute": 1, "index": 16})
 """A decoder step: ``advance``, stored minus one (0..63 for 1..64 positions), or if ``absolute`` the place ``index``,
-tap and channel (`pumice.spec.formats.csr`); ``has_value``: a value follows, else the step's weight is 0."""
+tap and channel (`pumice.spec.formats.csr`)."""
 
 TERM_LAYOUT = data.StructLayout({"step": STEP_LAYOUT, "first": 1, "last": 1})
 """A step on its way to the lanes; ``first`` and ``last`` of its row."""

@@ -68,7 +68,7 @@ class StreamDecoder(wiring.Component):
             self.weight.eq(decoder.weight),
             self.take.eq((indices.available | ~self.has_indices) & values.available & self.enable),
             indices.take.eq(self.take),
-            values.take.eq(self.take & decoder.step.has_value),
+            values.take.eq(self.take & decoder.has_value),
             decoder.take.eq(self.take),
             indices.align.eq(self.align & self.take),
             values.align.eq(self.align & self.take),
@@ -139,7 +139,9 @@ def check(cases: list[EncodedStream], rng, p_enable: float) -> None:
     async def watch(ctx):
         pending = [False] * StepDecoder.latency
         while True:
-            _, _, weight, take = await ctx.tick().sample(dut.weight, dut.take)
+            _, _, step, weight, take = await ctx.tick().sample(dut.step, dut.weight, dut.take)
+            if pending[-1]:
+                taken.append((step.absolute, step.index if step.absolute else step.advance + 1))
             pending.append(bool(take))
             weight -= 256 * (weight > 127)
             if pending.pop(0):
@@ -172,9 +174,8 @@ def check(cases: list[EncodedStream], rng, p_enable: float) -> None:
                 ctx.set(dut.align, int((i + 1) % len(case.steps) == 0))
                 while True:
                     ctx.set(dut.enable, int(rng.random() < p_enable))
-                    _, _, take, step = await ctx.tick().sample(dut.take, dut.step)
+                    _, _, take = await ctx.tick().sample(dut.take)
                     if take:
-                        taken.append((step.absolute, step.index if step.absolute else step.advance + 1))
                         break
                     n_lost += 1
         ctx.set(dut.enable, 0)

@@ -26,7 +26,7 @@ class AddressGenerator(wiring.Component):
         Written to the tap table; terms may use a pair from the next cycle on.
     term, term_valid : In(TERM_LAYOUT), In(1)
         A step of the row under way; ``first`` starts a row at position -1. No relative step advances by more than
-        ``n_channels`` positions. ``has_value`` is not used.
+        ``n_channels`` positions.
     row_base, position : In(config.address_bits)
         Base address of the row and position of the tile, with the term.
     address : Out(config.address_bits)
@@ -80,6 +80,7 @@ class AddressGenerator(wiring.Component):
         tap = Signal(range(self.config.max_taps), reset_less=True)
         channel = Signal(16, reset_less=True)
         old_tap, old_channel = Mux(term.first, 0, tap), Mux(term.first, 0, channel)
+        next_tap = (old_tap + 1)[: len(tap)]
         stayed = old_channel + stay
         moved = old_channel + move
         with m.If(term_valid & term.step.absolute):
@@ -87,7 +88,7 @@ class AddressGenerator(wiring.Component):
         with m.Elif(term_valid):
             m.d.sync += [
                 channel.eq(Mux(moved < 0, stayed, moved)),
-                tap.eq(old_tap + (moved >= 0)),
+                tap.eq(Mux(moved < 0, old_tap, next_tap)),
             ]
 
         # Cycles 3 and 4: the tap's offset.

@@ -117,7 +117,7 @@ class Core(wiring.Component):
             index_bits.take.eq(issue.take),
             index_bits.align.eq(issue.align),
             value_bits.restart.eq(self.start),
-            value_bits.take.eq(issue.take & decoders.step.has_value),
+            value_bits.take.eq(issue.take & decoders.has_value),
             value_bits.align.eq(issue.align),
             walker.start.eq(self.start & ~striped),
             walker.layer.eq(self.front),
@@ -146,7 +146,6 @@ class Core(wiring.Component):
             decoders.table_valid.eq(fetch.table_valid),
             index_bits.n_bits.eq(decoders.index_bits),
             value_bits.n_bits.eq(decoders.value_bits),
-            issue.step.eq(decoders.step),
             self.nonzero.eq((decoders.weight != 0) | lanes.nonzero),
         ]
 
@@ -158,7 +157,9 @@ class Core(wiring.Component):
             addresses.layer.eq(self.front),
             addresses.taps.eq(fetch.taps),
             addresses.taps_valid.eq(fetch.taps_valid),
-            addresses.term.eq(issue.term),
+            addresses.term.step.eq(decoders.step),
+            addresses.term.first.eq(issue.term_first),
+            addresses.term.last.eq(issue.term_last),
             addresses.term_valid.eq(issue.term_valid),
             addresses.row_base.eq(issue.row_base),
             addresses.position.eq(issue.position),

@@ -168,6 +168,7 @@ class SegmentFetch(wiring.Component):
         value_words = _StreamCursor(m, "value", values, request == Read.VALUE, preamble.n_value_words, depth)
         # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
+            self.has_indices.eq(n_index_words != 0),
             header_last.eq(index_words.base - 1),
             value_words.base.eq(index_words.base + n_index_words),
         ]
@@ -176,7 +177,6 @@ class SegmentFetch(wiring.Component):
         m.d.comb += [
             address.eq(cursor),
             self.n_rows.eq(preamble.n_rows),
-            self.has_indices.eq(n_index_words != 0),
             self.n_slots.eq(preamble.n_index_words),
         ]
         with m.Switch(state):

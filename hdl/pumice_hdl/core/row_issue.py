@@ -1,11 +1,11 @@
-"""Row issue: joins row headers, decoder steps and tiles into terms, and decides when a step may go."""
+"""Row issue: joins row headers and tiles, and decides when a decoder step may go as a term."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
-from ..layouts import ROW_LAYOUT, STEP_LAYOUT, TERM_LAYOUT, row_context_layout, tile_layout
+from ..layouts import ROW_LAYOUT, row_context_layout, tile_layout
 from .drain import DRAIN_CYCLES, RESULT_CREDITS
 
 ADDRESS_SETTLE = 8  # cycles after which a term has left everything that reads the front descriptor
@@ -41,14 +41,15 @@ class RowIssue(wiring.Component):
         From `SegmentFetch`: the preamble is read; rows of this core.
     headers, tiles : In(stream)
         Row table and tiles; the table repeats for each tile.
-    step, available : In
-        The decoder's step; whether the bit reader holds enough bits for it.
+    available : In(1)
+        The bit readers hold enough bits for the decoder's step.
     take, first : Out(1)
         The step goes; it is the first of its row.
     align : Out(1)
         The tile's last step goes: drop the rest of the stream word behind it.
-    term, term_valid, row_base, position : Out
-        The step with its row's base address and tile position; one cycle after ``take``.
+    term_first, term_last, term_valid, row_base, position : Out
+        What goes with the step, which the decoder gives: first or last of its row, the row's base address, the tile's
+        position; one cycle after ``take``.
     contexts : Out(stream)
         Pushed with each row's last step; a push is never refused (at most RESULT_CREDITS are outstanding).
     result_taken : In(1)
@@ -72,12 +73,12 @@ class RowIssue(wiring.Component):
                 "n_rows": In(16),
                 "headers": In(stream.Signature(ROW_LAYOUT)),
                 "tiles": In(stream.Signature(tile_layout(config))),
-                "step": In(STEP_LAYOUT),
                 "available": In(1),
                 "take": Out(1),
                 "first": Out(1),
                 "align": Out(1),
-                "term": Out(TERM_LAYOUT),
+                "term_first": Out(1),
+                "term_last": Out(1),
                 "term_valid": Out(1),
                 "row_base": Out(config.address_bits),
                 "position": Out(config.address_bits),
@@ -163,9 +164,8 @@ class RowIssue(wiring.Component):
 
         m.d.sync += [
             self.term_valid.eq(go),
-            self.term.step.eq(self.step),
-            self.term.first.eq(self.first),
-            self.term.last.eq(on_last),
+            self.term_first.eq(self.first),
+            self.term_last.eq(on_last),
             self.row_base.eq(row.row_base),
             self.position.eq(tile.position),
         ]

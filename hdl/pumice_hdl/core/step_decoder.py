@@ -29,8 +29,10 @@ class StepDecoder(wiring.Component):
         Bits of the step's index, 0..16, and if it has a value, of that, 1..12.
     first, take : In(1)
         The step is the first of its row; it is used in this cycle.
+    has_value : Out(1)
+        The step has a value; combinational.
     step : Out(STEP_LAYOUT)
-        The step, combinational.
+        The step that was taken in the previous cycle.
     weight : Out(signed(8))
         Weight of the step that was taken ``latency`` cycles ago; 0 if none was or it has no value.
     table, table_valid : In(TABLE_WORD_LAYOUT), In(1)
@@ -54,6 +56,7 @@ class StepDecoder(wiring.Component):
                 "value_bits": Out(range(MAX_VALUE_BITS + 1)),
                 "first": In(1),
                 "take": In(1),
+                "has_value": Out(1),
                 "step": Out(STEP_LAYOUT),
                 "weight": Out(signed(8)),
                 "table": In(TABLE_WORD_LAYOUT),
@@ -66,7 +69,7 @@ class StepDecoder(wiring.Component):
         layer = self.layer
         longest = Signal(range(MAX_ADVANCE))
         m.d.sync += longest.eq(Mux(layer.n_channels >= MAX_ADVANCE, MAX_ADVANCE - 1, layer.n_channels - 1))
-        steps, index_bits = [], []
+        steps, index_bits, have_value = [], [], []
         for name, decoder_class in DECODERS.items():
             m.submodules[f"{name}_decoder"] = decoder = decoder_class()
             selected = _selected(m, layer.format, FORMATS[name].code)
@@ -79,6 +82,7 @@ class StepDecoder(wiring.Component):
             ]
             steps.append(_gated(decoder.step.as_value(), selected))
             index_bits.append(_gated(decoder.index_bits, selected))
+            have_value.append(decoder.has_value & selected)
 
         weights, value_bits = [], []
         for name, decoder_class in VALUE_DECODERS.items():
@@ -94,9 +98,10 @@ class StepDecoder(wiring.Component):
         m.d.comb += [
             self.step.eq(reduce(or_, steps)),
             self.index_bits.eq(reduce(or_, index_bits)),
+            self.has_value.eq(reduce(or_, have_value)),
             self.value_bits.eq(reduce(or_, value_bits)),
         ]
-        has_weight = delayed(m, self.take & self.step.has_value, VALUE_LATENCY, reset_less=False)
+        has_weight = delayed(m, self.take & self.has_value, VALUE_LATENCY, reset_less=False)
         m.d.sync += self.weight.eq(_gated(reduce(or_, weights), has_weight).as_signed())
         return m
 

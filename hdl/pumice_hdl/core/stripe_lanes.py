@@ -63,10 +63,10 @@ class StripeLanes(wiring.Component):
         depth = self.config.stripe_depth
         # Common to all lanes: which half of a pair it is, and the place in a row of byte slots.
         second = Signal()
-        place = Signal(range(depth + 1))
+        place, last_place = Signal(range(depth + 1)), Signal(range(depth + 1))
         row_ends, begins, completes = Signal(), Signal(), Signal()
         m.d.comb += [
-            row_ends.eq(place == self.row_length - 1),
+            row_ends.eq(place == last_place),
             begins.eq(self.slot & ~second),
             completes.eq(self.slot & (~self.pairs | second)),
         ]
@@ -75,7 +75,11 @@ class StripeLanes(wiring.Component):
         with m.If(self.load):
             m.d.sync += [second.eq(0), place.eq(0)]
         nonzero = Signal(self.config.n_lanes)
-        m.d.sync += [self.valid.eq(completes), self.nonzero.eq(self.valid & nonzero.any())]
+        m.d.sync += [
+            last_place.eq(self.row_length - 1),
+            self.valid.eq(completes),
+            self.nonzero.eq(self.valid & nonzero.any()),
+        ]
 
         for lane in range(self.config.n_lanes):
             byte, term = self.vector[lane], self.terms[lane]

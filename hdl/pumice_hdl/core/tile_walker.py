@@ -59,12 +59,14 @@ class TileWalker(wiring.Component):
         ends_row, ends_tile, walking = Signal(), Signal(), Signal()
         # Differences are compared by their signs.
         row_rest, width_rest, width_ends = Signal(signed(17)), Signal(signed(17)), Signal()
+        lanes_rest = Signal(signed(17))
         m.d.comb += [
             row_rest.eq(row_left - lanes_left),
+            lanes_rest.eq(lanes_left - row_left),
             width_rest.eq(width_left - lanes_left),
             width_ends.eq(width_rest < 0),
             walking.eq(tiles_left != 0),
-            ends_row.eq(~ends_tile | (row_left == lanes_left)),
+            ends_row.eq(lanes_rest >= 0),
             ends_tile.eq(row_rest >= 0),
         ]
         with m.If(advance & walking):

@@ -10,7 +10,8 @@ from ..layouts import STEP_LAYOUT
 class Decoder(wiring.Component):
     """Turns the indices of one weight format into steps, one a cycle; the hardware twin of a `WeightFormat`.
 
-    ``step`` and ``index_bits`` follow combinationally from ``window``, ``first`` and the decoder's own state; the state
+    ``index_bits`` and ``has_value`` follow combinationally from ``window``, ``first`` and the decoder's own state, for
+    the streams move by them; ``step`` comes a cycle later, so that arithmetic is not in front of a shift. The state
     moves in cycles with ``take``. Outputs are meaningless while the window is not filled. The value, if the step has
     one, comes from another stream (`.values`).
 
@@ -24,12 +25,15 @@ class Decoder(wiring.Component):
         `WeightFormat.parameter` of the layer; constant for at least two cycles before a step.
     longest : In(6)
         The most that a step may advance, minus one: the smaller of 64 and the layer's ``n_channels``.
-    step : Out(STEP_LAYOUT)
-        The step that the window begins with.
     index_bits : Out(5)
-        How many bits its index takes, 0..16. What it depends on decides the clock rate: a shift follows.
+        How many bits the index of the step takes that the window begins with, 0..16. What it depends on decides the
+        clock rate: a shift follows.
+    has_value : Out(1)
+        A value follows, else the step's weight is 0.
     take : In(1)
         The step is used in this cycle.
+    step : Out(STEP_LAYOUT)
+        The step that was used in the previous cycle.
     """
 
     def __init__(self):
@@ -39,8 +43,9 @@ class Decoder(wiring.Component):
                 "first": In(1),
                 "parameter": In(8),
                 "longest": In(6),
-                "step": Out(STEP_LAYOUT),
                 "index_bits": Out(5),
+                "has_value": Out(1),
                 "take": In(1),
+                "step": Out(STEP_LAYOUT),
             }
         )

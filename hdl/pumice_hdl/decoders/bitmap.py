@@ -20,15 +20,18 @@ def lowest_bit(m: Module, bits: Signal) -> tuple[Signal, Signal]:
 class BitmapDecoder(Decoder):
     """The bitmap of a window in the first step of its non-zeros; no index in the others.
 
-    A new window and the one under way are searched side by side; whether the latter is exhausted only selects.
+    A new window and the one under way are searched side by side; whether the latter is exhausted only selects. Places
+    are registers, and subtracted behind them.
     """
 
     def elaborate(self, platform):
         m = Module()
         bitmap = Signal(WINDOW)  # what is left of the window under way
         exhausted = Signal()  # bitmap == 0
-        place = Signal(range(WINDOW))  # of the last step in its window
+        place, place_before = Signal(range(WINDOW)), Signal(range(WINDOW))  # of the last two steps in their windows
+        crossed = Signal()  # the last step began a window
         last_place = Signal.like(place)
+        distance = Signal(range(2 * WINDOW))
         new_window = self.window[:WINDOW]
         fresh, empty = Signal(), Signal()
         m.d.comb += [
@@ -38,20 +41,21 @@ class BitmapDecoder(Decoder):
         ]
         new_place, new_rest = lowest_bit(m, new_window)
         next_place, next_rest = lowest_bit(m, bitmap)
-
-        m.d.comb += [self.index_bits.eq(Mux(fresh, WINDOW, 0)), self.step.has_value.eq(~(fresh & empty))]
-        with m.If(fresh & empty):
-            m.d.comb += self.step.advance.eq(WINDOW - 1)
-        with m.Elif(fresh):
-            m.d.comb += self.step.advance.eq(new_place + WINDOW - 1 - last_place)
-        with m.Else():
-            m.d.comb += self.step.advance.eq(next_place - place - 1)
         rest = Signal.like(bitmap)
-        m.d.comb += rest.eq(Mux(fresh, new_rest, next_rest))
+        m.d.comb += [
+            self.index_bits.eq(Mux(fresh, WINDOW, 0)),
+            self.has_value.eq(~(fresh & empty)),
+            distance.eq(place + ~place_before),  # in a new window, stored minus one
+            self.step.advance.eq(Cat(distance[:-1], distance[-1] & crossed)),
+            rest.eq(Mux(fresh, new_rest, next_rest)),
+        ]
         with m.If(self.take):
             m.d.sync += [
                 bitmap.eq(rest),
                 exhausted.eq(rest == 0),
+                # A window without non-zeros is passed by a step as long as itself.
                 place.eq(Mux(fresh, Mux(empty, last_place, new_place), next_place)),
+                place_before.eq(last_place),
+                crossed.eq(fresh),
             ]
         return m

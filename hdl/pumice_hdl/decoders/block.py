@@ -40,13 +40,15 @@ class BlockDecoder(Decoder):
                 )
             ),
             escapes.eq(is_code & (code == ESCAPE)),
-            self.step.has_value.eq(~escapes),
+            self.has_value.eq(~escapes),
             self.index_bits.eq(Mux(comes, GAP_BITS, 0) + self.first),
         ]
         with m.If(escapes):
-            m.d.comb += self.step.advance.eq(Mux(self.longest < ESCAPE - 1, self.longest, ESCAPE - 1))
+            m.d.sync += self.step.advance.eq(Mux(self.longest < ESCAPE - 1, self.longest, ESCAPE - 1))
         with m.Elif(is_code):
-            m.d.comb += self.step.advance.eq(code)
+            m.d.sync += self.step.advance.eq(code)
+        with m.Else():
+            m.d.sync += self.step.advance.eq(0)
 
         next_left, next_used = Signal.like(left), Signal.like(n_used)
         m.d.comb += [

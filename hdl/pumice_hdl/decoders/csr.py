@@ -11,10 +11,6 @@ class CsrDecoder(Decoder):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += [
-            self.step.absolute.eq(1),
-            self.step.index.eq(self.window[:INDEX_BITS]),
-            self.step.has_value.eq(1),
-            self.index_bits.eq(INDEX_BITS),
-        ]
+        m.d.comb += [self.index_bits.eq(INDEX_BITS), self.has_value.eq(1), self.step.absolute.eq(1)]
+        m.d.sync += self.step.index.eq(self.window[:INDEX_BITS])
         return m

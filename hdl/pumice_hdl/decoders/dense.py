@@ -10,5 +10,5 @@ class DenseDecoder(Decoder):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.step.has_value.eq(1)
+        m.d.comb += self.has_value.eq(1)
         return m

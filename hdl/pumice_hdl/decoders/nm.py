@@ -29,9 +29,9 @@ class NMDecoder(Decoder):
             this_slot.eq(Mux(self.first, 0, slot)),
             place.eq(self.window[:4] & mask),
             self.index_bits.eq(n_bits),
-            self.step.has_value.eq(1),
-            self.step.advance.eq(place + Mux(self.first, 0, offset)),
+            self.has_value.eq(1),
         ]
+        m.d.sync += self.step.advance.eq(place + Mux(self.first, 0, offset))
         with m.If(self.take):
             with m.If(this_slot == last_slot):
                 m.d.sync += [slot.eq(0), offset.eq(last_place - place)]

@@ -11,9 +11,6 @@ class RelativeDecoder(Decoder):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += [
-            self.step.advance.eq(self.window[:GAP_BITS]),
-            self.step.has_value.eq(1),
-            self.index_bits.eq(GAP_BITS),
-        ]
+        m.d.comb += [self.index_bits.eq(GAP_BITS), self.has_value.eq(1)]
+        m.d.sync += self.step.advance.eq(self.window[:GAP_BITS])
         return m

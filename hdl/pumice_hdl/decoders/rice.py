@@ -38,9 +38,9 @@ class RiceDecoder(Decoder):
             are_gaps.append(is_gap)
         m.d.comb += [
             self.index_bits.eq(_at_first_zero(self.window[:MAX_QUOTIENT], lengths)),
-            self.step.advance.eq(_at_first_zero(self.window[:MAX_QUOTIENT], advances)),
-            self.step.has_value.eq(_at_first_zero(self.window[:MAX_QUOTIENT], are_gaps)),
+            self.has_value.eq(_at_first_zero(self.window[:MAX_QUOTIENT], are_gaps)),
         ]
+        m.d.sync += self.step.advance.eq(_at_first_zero(self.window[:MAX_QUOTIENT], advances))
         return m
 
 

@@ -142,6 +142,7 @@ class CommandWalker(wiring.Component):
         at = Signal.like(self.ram.address)  # of the command
         behind = Signal(len(at) + 1)  # of what lies behind it
         place = Signal.like(at)  # of the next payload word
+        words_left = Signal(range(MAX_PAYLOAD + 1))  # of the payload
         end = block.end_address[3:]
         command = Signal(COMMAND_LAYOUT, reset_less=True)
         payload = Signal(RAM_BITS * MAX_PAYLOAD, reset_less=True)  # the newest word on top
@@ -170,8 +171,14 @@ class CommandWalker(wiring.Component):
         is_layer = command.op == OP_LAYER
         is_last = (block.skip_walks & SKIP_LAST) != 0  # no walk behind this one
         layers_due, transfers_due = Signal(16, reset_less=True), Signal(16, reset_less=True)
-        may_go = reached(self.transfers_completed, transfers_due) & Mux(
-            is_layer, reached(self.n_copied + LOG_ENTRIES, n_layers + 1), reached(self.layers_completed, layers_due)
+        # A register: sums are in front of it, and behind it the host's registers. What it depends on has been there
+        # for a cycle when a command waits, and what may go may do so for ever.
+        may_go = Signal()
+        m.d.sync += may_go.eq(
+            reached(self.transfers_completed, transfers_due)
+            & Mux(
+                is_layer, reached(self.n_copied + LOG_ENTRIES, n_layers + 1), reached(self.layers_completed, layers_due)
+            )
         )
 
         # What a transfer is moved by.
@@ -221,6 +228,7 @@ class CommandWalker(wiring.Component):
                     skips.eq((command.op == OP_TRANSFER) & ((command.skip & block.skip_walks) != 0)),
                     behind.eq(at + length),
                     place.eq(at + 1),
+                    words_left.eq(length - 1),
                     layers_due.eq(layers_base + command.after_layers),
                     transfers_due.eq(transfers_base + command.after_transfers),
                     state.eq(State.CHECK),
@@ -239,8 +247,8 @@ class CommandWalker(wiring.Component):
             with m.Case(State.LOAD):
                 m.d.comb += [self.ram.address.eq(place), self.ram.read.eq(1)]
                 with m.If(self.ram.ready):
-                    m.d.sync += [place.eq(place + 1), arrives.eq(1)]
-                    with m.If(place + 1 == behind):
+                    m.d.sync += [place.eq(place + 1), words_left.eq(words_left - 1), arrives.eq(1)]
+                    with m.If(words_left == 1):
                         m.d.sync += state.eq(State.LOADED)
             with m.Case(State.LOADED):
                 m.d.sync += state.eq(State.WAIT)

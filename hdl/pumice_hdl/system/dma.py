@@ -470,13 +470,19 @@ class Dma(wiring.Component):
         }  # fmt: skip
         read_ends = done & ~running.write & running.ends_transfer
         write_ends = answered & answers.ends_transfer
-        for counter, step in (
-            *(
-                (counter, counts & ((read_ends & (source == n)) | (write_ends & (answers.source == n))))
-                for n, counter in completed.items()
-            ),
-            (self.read_bytes, (received & counts) << 3),
-            (self.write_bytes, (sent & counts) << 3),
-        ):
-            m.d.sync += counter.eq(Mux(clear, 0, counter) + step)
+        # What steps them comes late: not in front of their sums.
+        for n, counter in completed.items():
+            ends = Signal(name=f"ends_{n.name.lower()}")
+            m.d.comb += ends.eq(counts & ((read_ends & (source == n)) | (write_ends & (answers.source == n))))
+            with m.If(clear):
+                m.d.sync += counter.eq(ends)
+            with m.Elif(ends):
+                m.d.sync += counter.eq(counter + 1)
+        for counter, moves in ((self.read_bytes, received), (self.write_bytes, sent)):
+            moved = Signal(name="moved")
+            m.d.sync += moved.eq(moves & counts)
+            with m.If(clear):
+                m.d.sync += counter.eq(0)
+            with m.Elif(moved):
+                m.d.sync += counter.eq(counter + WORD_BYTES)
         return m

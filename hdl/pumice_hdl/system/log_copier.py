@@ -32,7 +32,7 @@ class LogCopier(wiring.Component):
     n_copied : Out(16)
         Entries that have arrived since ``clear``, modulo 2**16.
     idle : Out(1)
-        All of layers completed have.
+        All of the layers that had completed a cycle ago have.
     transfers : Out(stream of TRANSFER's words)
         Copies, one at a time.
     copies_completed : In(16)
@@ -66,8 +66,8 @@ class LogCopier(wiring.Component):
         stopped = Signal()
         last_completed, patience = Signal(16), Signal(range(PATIENCE + 1))
         goes_on, leaves = Signal(), Signal()
+        m.d.sync += n_new.eq(self.completed - asked)
         m.d.comb += [
-            n_new.eq(self.completed - asked),
             n_to_end.eq(LOG_ENTRIES - place),
             goes_on.eq(last_completed != self.completed[:16]),
             leaves.eq((n_new != 0) & ~goes_on & (patience == 0)),

@@ -8,9 +8,9 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from pumice.spec.config import CONFIGS
 from pumice_hdl.core.drain import DRAIN_CYCLES, RESULT_CREDITS
 from pumice_hdl.core.row_issue import Activity
-from pumice_hdl.layouts import ROW_LAYOUT, STEP_LAYOUT, TERM_LAYOUT, row_context_layout, tile_layout
+from pumice_hdl.layouts import ROW_LAYOUT, row_context_layout, tile_layout
 
-from .streams import pack, put, reset, unpack
+from .streams import pack, put, reset
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 N_TILES = 3
@@ -47,13 +47,12 @@ def random_tiles(rng) -> list[dict]:
     ]
 
 
-async def supply_steps(dut, steps, rng, p):
-    """Offer the decoder's steps; hold each until it is taken."""
+async def supply_steps(dut, n_steps, rng, p):
+    """Offer the decoder's steps; each stays until it is taken."""
     dut.available.value = 0
-    for step in steps:
+    for _ in range(n_steps):
         while rng.random() >= p:
             await RisingEdge(dut.clk)
-        dut.step.value = step
         dut.available.value = 1
         while True:
             await RisingEdge(dut.clk)
@@ -79,14 +78,13 @@ async def terms_in_order(dut, p, p_credit):
     rows, tiles = random_rows(rng, 12), random_tiles(rng)
     n_terms = N_TILES * sum(max(1, row["n_steps"]) for row in rows)
     n_rows = N_TILES * len(rows)
-    steps = [int(rng.integers(1 << STEP_LAYOUT.size)) for _ in range(n_terms)]
-    expected, source = [], iter(steps)
+    n_steps = N_TILES * sum(row["n_steps"] for row in rows)
+    expected = []
     for tile in tiles:
         for row in rows:
             for i in range(max(1, row["n_steps"])):
-                step = next(source) if row["n_steps"] else None
                 last = i == max(1, row["n_steps"]) - 1
-                expected.append((step, int(i == 0), int(last), row["row_base"], tile["position"]))
+                expected.append((int(row["n_steps"] > 0), int(i == 0), int(last), row["row_base"], tile["position"]))
 
     dut.start.value = dut.enable.value = dut.hold.value = dut.result_taken.value = 0
     dut.loaded.value, dut.n_rows.value = 0, len(rows)
@@ -101,10 +99,11 @@ async def terms_in_order(dut, p, p_credit):
     headers = [pack(ROW_LAYOUT, row) for _ in tiles for row in rows]
     cocotb.start_soon(put(dut, "headers", headers, rngs[0], p))
     cocotb.start_soon(put(dut, "tiles", [pack(tile_layout(CONFIG), t) for t in tiles], rngs[1], p))
-    cocotb.start_soon(supply_steps(dut, steps, rngs[2], p))
+    cocotb.start_soon(supply_steps(dut, n_steps, rngs[2], p))
     cocotb.start_soon(supply_enable(dut, rngs[3], p))
 
     terms, contexts, aligns, outstanding, last_cycle, cycle, counts = [], [], 0, 0, -DRAIN_CYCLES, 0, [0] * 8
+    took = 0  # in the previous cycle
     while len(terms) < n_terms or outstanding:
         dut.result_taken.value = int(outstanding > 0 and rngs[4].random() < p_credit)
         await ReadOnly()
@@ -120,12 +119,11 @@ async def terms_in_order(dut, p, p_credit):
             assert outstanding <= RESULT_CREDITS
         aligns += int(dut.align.value)
         if dut.term_valid.value:
-            term = unpack(TERM_LAYOUT, int(dut.term.value))
-            want = expected[len(terms)]
-            step = None if want[0] is None else term.step.as_bits()
-            got = (step, term.first, term.last, int(dut.row_base.value), int(dut.position.value))
-            assert got == want, f"term {len(terms)}"
+            outputs = (dut.term_first, dut.term_last, dut.row_base, dut.position)
+            got = (took, *(int(output.value) for output in outputs))
+            assert got == expected[len(terms)], f"term {len(terms)}"
             terms.append(got)
+        took = int(dut.take.value)
         await RisingEdge(dut.clk)
         cycle += 1
     dut.result_taken.value = 0
