@@ -29,7 +29,7 @@ PUMICE_APART pumice_status_t pumice_dma_queue(uint32_t head, uint32_t local, uin
   return pumice_ok();
 }
 
-PUMICE_COLD pumice_status_t pumice_dma_copy(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes) {
+pumice_status_t pumice_dma_copy(uint32_t head, uint32_t local, uint32_t offset, uint32_t n_bytes) {
   PUMICE_TRY(pumice_dma_queue(head, local, offset, n_bytes));
   return wait_status(PUMICE_DMA_STATUS_BUSY_MASK);
 }

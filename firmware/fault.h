@@ -16,9 +16,6 @@ typedef struct {
 // Keeps what it needs out of the caller's registers.
 #define PUMICE_APART __attribute__((noinline))
 
-// Seldom or never needed while a list runs: lies behind what is.
-#define PUMICE_COLD __attribute__((noinline, section(".cold")))
-
 // Returns from the calling function if the call fails.
 #define PUMICE_TRY(call)                                    \
   do {                                                      \

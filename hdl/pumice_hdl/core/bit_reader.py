@@ -79,30 +79,34 @@ class BitReader(wiring.Component):
                     m.d.comb += chunks.eq(Cat(first, ring[(i + 1) % N_CHUNKS]))
         following = shifted(m, chunks, offset, self.window_bits)
 
-        filled = Signal()
+        filled, next_filled = Signal(), Signal()
         aligning = Signal()
-        # What follows the window is in the ring. A register, for much depends on it: two chunks are there from where
-        # `ahead` was a cycle ago, and if it has entered the second one, it has gone no further than to its first half.
-        covered = Signal()
-        m.d.sync += covered.eq((n_ahead >= 2) | ((n_ahead == 1) & accept))
+        # What follows the window is in the ring: two chunks are there from where `ahead` was a cycle ago, and if it has
+        # entered the second one, it has gone no further than to its first half.
+        covered = (n_ahead >= 2) | ((n_ahead == 1) & accept)
         position = (ahead - self.window_bits)[: len(ahead)]  # of the window
         in_word, word = position[:6], position[6:]
-        m.d.comb += self.available.eq(covered & filled & ~aligning)
-        with m.If(aligning):
+        m.d.comb += next_filled.eq(filled)
+        with m.If(aligning), m.If(in_word != 0):
             # A word's halves enter the ring in neighbouring cycles, so all of the current word is there and `ahead`
             # does not overtake `written`. With the window not filled yet, `ahead` stands on the right place already.
-            m.d.sync += aligning.eq(0)
-            with m.If(in_word != 0):
-                m.d.sync += [filled.eq(0), ahead.eq(Cat(Const(0, 6), word + 1))]
+            m.d.comb += next_filled.eq(0)
+            m.d.sync += ahead.eq(Cat(Const(0, 6), word + 1))
         with m.Elif((n_ahead >= 2) & ~filled):
-            m.d.sync += [filled.eq(1), self.window.eq(following), ahead.eq(ahead + self.window_bits)]
+            m.d.comb += next_filled.eq(1)
+            m.d.sync += [self.window.eq(following), ahead.eq(ahead + self.window_bits)]
         with m.Elif(self.take):
             m.d.sync += [
                 self.window.eq(shifted(m, Cat(self.window, following), self.n_bits, self.window_bits)),
                 ahead.eq(ahead + self.n_bits),
             ]
-        with m.If(self.align):
-            m.d.sync += aligning.eq(1)
+        m.d.sync += [
+            filled.eq(next_filled),
+            aligning.eq(self.align),
+            self.available.eq(covered & next_filled & ~self.align),  # a register, for much depends on it
+        ]
         with m.If(self.restart):
-            m.d.sync += [written.eq(0), ahead.eq(0), filled.eq(0), aligning.eq(0)]
+            m.d.sync += [
+                written.eq(0), ahead.eq(0), filled.eq(0), aligning.eq(0), self.available.eq(0),
+            ]  # fmt: skip
         return m

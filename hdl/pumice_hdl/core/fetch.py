@@ -145,12 +145,13 @@ class SegmentFetch(wiring.Component):
         for earlier, later in pairwise(under_way):
             m.d.sync += later.eq(Mux(self.start, Read.NONE, earlier))
 
-        # Room that has not been asked for; a queue entry's room comes back when it is taken.
+        # Room that has not been asked for; a queue entry's room comes back a cycle after it is taken.
         header_room = Signal(range(N_STRIPED_HEADERS + 1), init=N_HEADERS)
         second_half = Signal()  # of the header to ask for
-        asks_header = request == Read.HEADER
+        asks_header, header_taken = request == Read.HEADER, Signal()
         m.d.sync += [
-            header_room.eq(header_room + (headers.r_rdy & headers.r_en) - (asks_header & ~second_half)),
+            header_taken.eq(headers.r_rdy & headers.r_en & ~self.start),
+            header_room.eq(header_room + header_taken - (asks_header & ~second_half)),
             second_half.eq(second_half ^ asks_header),
         ]
 

@@ -106,8 +106,10 @@ class RowIssue(wiring.Component):
         tile = Signal(tile_layout(self.config))
         tile_valid = Signal()
 
-        drain_wait = Signal(range(DRAIN_CYCLES))
-        credits = Signal(range(RESULT_CREDITS + 1), init=RESULT_CREDITS)
+        # Counts, and as registers whether they are 0: what decides on a step must be early, for the decoders follow.
+        drain_wait, drains = Signal(range(DRAIN_CYCLES)), Signal()
+        credits, no_credit = Signal(range(RESULT_CREDITS + 1), init=RESULT_CREDITS), Signal()
+        next_wait, next_credits = Signal.like(drain_wait), Signal.like(credits)
 
         ready = Signal()  # the step is there
         blocked_drain = Signal()
@@ -115,8 +117,8 @@ class RowIssue(wiring.Component):
         go = Signal()
         m.d.comb += [
             ready.eq(row_valid & tile_valid & (self.available | empty)),
-            blocked_drain.eq(on_last & (drain_wait != 0)),
-            blocked_store.eq(on_last & (credits == 0)),
+            blocked_drain.eq(on_last & drains),
+            blocked_store.eq(on_last & no_credit),
             go.eq(ready & self.enable & ~self.hold & ~blocked_drain & ~blocked_store & ~self.start),
             self.take.eq(go & ~empty),
         ]
@@ -151,8 +153,16 @@ class RowIssue(wiring.Component):
         with m.If(self.tiles.valid & self.tiles.ready):
             m.d.sync += [tile.eq(self.tiles.payload), tile_valid.eq(1)]
 
-        m.d.sync += drain_wait.eq(Mux(end_of_row, DRAIN_CYCLES - 1, Mux(drain_wait == 0, 0, drain_wait - 1)))
-        m.d.sync += credits.eq(credits + self.result_taken - end_of_row)
+        m.d.comb += [
+            next_wait.eq(Mux(end_of_row, DRAIN_CYCLES - 1, Mux(drains, drain_wait - 1, 0))),
+            next_credits.eq(credits + self.result_taken - end_of_row),
+        ]
+        m.d.sync += [
+            drain_wait.eq(next_wait),
+            drains.eq(next_wait != 0),
+            credits.eq(next_credits),
+            no_credit.eq(next_credits == 0),
+        ]
         m.d.comb += [
             self.contexts.valid.eq(end_of_row),
             self.contexts.p.bias.eq(row.bias),

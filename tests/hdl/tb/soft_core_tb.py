@@ -1,4 +1,4 @@
-"""VexRiscv runs the built firmware, with the command walker, against a model of mailbox, DMA and engine."""
+"""The soft core runs the built firmware, with the command walker, against a model of mailbox, DMA and engine."""
 
 import itertools
 import os
