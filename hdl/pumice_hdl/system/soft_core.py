@@ -36,7 +36,7 @@ class ProcessorBus(wiring.Signature):
 class PicoRV32(wiring.Component):
     """RV32I core of `pythondata-cpu-picorv32`, which starts at address 0; no interrupt is connected.
 
-    It has neither pipeline nor cache: an instruction takes about six cycles with this RAM. Chosen for its clock, and
+    It has neither pipeline nor cache: an instruction takes six to seven cycles with this RAM. Chosen for its clock, and
     because nothing that is timed waits for the firmware; `docs/decisions.md`, 40. An illegal instruction or an access
     that is not aligned continues at TRAP_ADDRESS, with instructions of its own for what it has instead of CSRs
     (``firmware/start.S``).
@@ -84,7 +84,7 @@ class SoftCore(wiring.Component):
     are from ``MMIO_BASE``, one block each ``BLOCK_BYTES``, and are accessed in whole words; elsewhere above it reads
     give 0 and writes are lost.
 
-    Without conflicts the processor's reads take two cycles, its writes one. After reset the RAM holds what it held
+    Without conflicts the processor's reads take three cycles, its writes one. After reset the RAM holds what it held
     before.
 
     Parameters
@@ -147,14 +147,15 @@ class SoftCore(wiring.Component):
         bus = cpu.bus
         is_register = bus.address[-1]
         writes, reads = Signal(), Signal()
-        was_read = Signal()  # in the previous cycle; the data is there in this one
+        was_read = Signal()  # in the previous cycle; the data is there in this one, and in a register in the next one
+        answers, word = Signal(), Signal(32, reset_less=True)
         taken = self.ram.read | self.commands.read
         m.d.comb += [
             writes.eq(bus.valid & bus.strobes.any()),
-            reads.eq(bus.valid & ~bus.strobes.any() & ~was_read),
+            reads.eq(bus.valid & ~bus.strobes.any() & ~was_read & ~answers),
             self.commands.ready.eq(~self.ram.read),
         ]
-        m.d.sync += was_read.eq(reads & (is_register | ~taken))
+        m.d.sync += [was_read.eq(reads & (is_register | ~taken)), answers.eq(was_read)]
         with m.If(self.ram.read):
             m.d.comb += read.addr.eq(self.ram.address)
         with m.Elif(self.commands.read):
@@ -174,12 +175,11 @@ class SoftCore(wiring.Component):
             with m.If(writes & ~is_register):
                 m.d.comb += write.en.eq(Mux(bus.address[0], bus.strobes << 4, bus.strobes))
 
-        m.d.comb += [
-            bus.ready.eq(was_read | was_written),
-            bus.read_data.eq(read.data.word_select(bus.address[0], 32)),
-        ]
+        # The processor decodes what it reads at once, and block RAM is late.
+        m.d.comb += [bus.ready.eq(answers | was_written), bus.read_data.eq(word)]
+        m.d.sync += word.eq(read.data.word_select(bus.address[0], 32))
         with m.If(is_register):
-            m.d.comb += bus.read_data.eq(0)
+            m.d.sync += word.eq(0)
         for block, base in BLOCK_BASES.items():
             registers = getattr(self, block)
             is_block = bus.address[BLOCK_WORD_BITS:] == base // BLOCK_BYTES
@@ -189,5 +189,5 @@ class SoftCore(wiring.Component):
                 registers.write.eq(writes & is_block),
             ]
             with m.If(is_block):
-                m.d.comb += bus.read_data.eq(registers.read_data)
+                m.d.sync += word.eq(registers.read_data)
         return m
