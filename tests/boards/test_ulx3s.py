@@ -50,13 +50,14 @@ def test_a_missed_clock_is_said_and_its_path_kept(monkeypatch, tmp_path):
     routed = {"fmax": {"clk": {"achieved": 41.04}}, "utilization": {"LUT": {"used": 1, "available": 2}}}
     called, work, folder = [], tmp_path / "work", tmp_path / "product"
 
-    def run(work, tool, *arguments):
+    def run(tool, command, *, cwd):
+        assert command == build.wasm(tool, *command[3:])
         called.append(tool)
-        (work / "report.json").write_text(json.dumps(routed))
-        (work / build.BITSTREAM).write_bytes(b"bits")
+        (cwd / "report.json").write_text(json.dumps(routed))
+        (cwd / build.BITSTREAM).write_bytes(b"bits")
         return said
 
-    monkeypatch.setattr(build, "_run", run)
+    monkeypatch.setattr(build, "run_tool", run)
     monkeypatch.setattr(build, "design", lambda config: {"top.v": "module top; endmodule"})
     with pytest.raises(build.BuildError, match=r"TINY reaches 41\.0 MHz, and 50 MHz are asked for: .*report\.txt has"):
         build.build_ulx3s(replace(TINY, clock_mhz=50.0), folder, work)
