@@ -21,7 +21,7 @@
 _start:
   j 1f
 
-  .org 0x10  # TRAP_ADDRESS of hdl/pumice_hdl/system/soft_core.py
+  .org PUMICE_TRAP_ADDRESS
 trap:  # is left at once: in a trap, another one would stop the processor
   getq a0, x0
   la t0, trapped

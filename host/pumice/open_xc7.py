@@ -151,15 +151,20 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
     tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
     netlist = json.loads((work / "top.json").read_text())
-    hold_data(netlist["modules"]["top"])
+    insert_hold_buffers(netlist["modules"]["top"])
     (work / "top.json").write_text(json.dumps(netlist))
 
 
-def hold_data(module: dict) -> None:
-    """Put a LUT between each flip-flop and the data inputs of block RAMs that it drives, in a module of Yosys' JSON.
+def insert_hold_buffers(module: dict) -> None:
+    """Put a LUT between each flip-flop and the data inputs of block RAMs that it drives.
 
-    These inputs have the longest hold time of all, 0.67 ns, and nextpnr places flip-flops in the column beside them,
-    0.6 ns away. It looks at hold times when all is routed, and mends none.
+    These inputs want 0.67 ns of hold time, and nextpnr places flip-flops in the column beside them, 0.6 ns away. It
+    looks at hold times when all is routed, and mends none.
+
+    Parameters
+    ----------
+    module : dict
+        Flattened, as in Yosys' JSON; cells are added, and inputs moved to them.
     """
     cells = module["cells"]
     registers = {cell["connections"]["Q"][0] for cell in cells.values() if cell["type"] in REGISTERS}

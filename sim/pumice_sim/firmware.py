@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pumice.spec.registers import COMMANDS_OFFSET, FIRMWARE_BYTES
+from pumice.spec.registers import COMMANDS_OFFSET, FIRMWARE_BYTES, TRAP_ADDRESS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "firmware"
@@ -60,7 +60,11 @@ def build_firmware(ram_bytes: int, *, poll_limit: int | None = None) -> bytes:
     """
     if ram_bytes <= COMMANDS_OFFSET:
         raise ValueError(f"ram_bytes must be above {COMMANDS_OFFSET}, not {ram_bytes}")
-    defines = [f"-DPUMICE_RAM_BYTES={ram_bytes}u", f"-DPUMICE_STACK_TOP={FIRMWARE_BYTES}"]
+    defines = [
+        f"-DPUMICE_RAM_BYTES={ram_bytes}u",
+        f"-DPUMICE_STACK_TOP={FIRMWARE_BYTES}",
+        f"-DPUMICE_TRAP_ADDRESS={TRAP_ADDRESS}",
+    ]
     if poll_limit is not None:
         defines.append(f"-DPUMICE_POLL_LIMIT={poll_limit}u")
     files = sorted(path for path in SOURCES.rglob("*") if path.suffix in (".c", ".h", ".S", ".ld"))

@@ -135,7 +135,7 @@ def test_flip_flops_reach_data_of_block_ram_through_a_lut():
         "larger": ("RAMB36E1", {"DIBDI": [3, 3], "WEA": [3]}),
     }
     module = {"cells": {name: {"type": kind, "connections": nets} for name, (kind, nets) in connections.items()}}
-    open_xc7.hold_data(module)
+    open_xc7.insert_hold_buffers(module)
     (added,) = module["cells"].keys() - connections.keys()
     cell = module["cells"][added]
     ((delayed,), (source,)) = cell["connections"]["O"], cell["connections"]["I0"]

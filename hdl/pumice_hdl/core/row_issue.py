@@ -23,7 +23,7 @@ class Activity(enum.Enum, shape=3):
 
 
 class RowIssue(wiring.Component):
-    """Issues one decoder step a cycle as a term; the only place of a core that stalls.
+    """Lets one decoder step a cycle go as a term; the only place of a core that stalls.
 
     Tile by tile, each row of the table: its steps, the first and last flagged. The last step of a row waits until 8
     cycles have passed since the previous row's last step (the drain is free then) and a result credit is there. A row

@@ -150,7 +150,7 @@ class Dma(wiring.Component):
     own_completed, log_completed : Out(32)
         The firmware's own completed since clear, and those of the log.
     read_bytes, write_bytes : Out(32)
-        Bytes of the data beats moved since clear, up to a fault.
+        Bytes of the data beats moved since clear, up to a fault, a cycle ago.
     """
 
     memory: wiring.PureInterface
@@ -479,7 +479,7 @@ class Dma(wiring.Component):
             with m.Elif(ends):
                 m.d.sync += counter.eq(counter + 1)
         for counter, moves in ((self.read_bytes, received), (self.write_bytes, sent)):
-            moved = Signal(name="moved")
+            moved = Signal()
             m.d.sync += moved.eq(moves & counts)
             with m.If(clear):
                 m.d.sync += counter.eq(0)

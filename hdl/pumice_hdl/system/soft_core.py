@@ -8,11 +8,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.registers import BLOCK_BASES, BLOCK_BYTES, FIRMWARE_BYTES
+from pumice.spec.registers import BLOCK_BASES, BLOCK_BYTES, FIRMWARE_BYTES, TRAP_ADDRESS
 
 from .buses import LOG_WRITE_LAYOUT, RamPort, RamReads, RegisterBus
-
-TRAP_ADDRESS = 0x10
 
 BLOCK_WORD_BITS = BLOCK_BYTES.bit_length() - 1 - 2
 
@@ -36,8 +34,8 @@ class ProcessorBus(wiring.Signature):
 class PicoRV32(wiring.Component):
     """RV32I core of `pythondata-cpu-picorv32`, which starts at address 0; no interrupt is connected.
 
-    It has neither pipeline nor cache: an instruction takes six to seven cycles with this RAM. Chosen for its clock, and
-    because nothing that is timed waits for the firmware; `docs/decisions.md`, 40. An illegal instruction or an access
+    It has neither pipeline nor cache: an instruction takes six to seven cycles with this RAM. Chosen for its clock: a
+    run of one sample does not wait for the firmware (`docs/decisions.md`, 40). An illegal instruction or an access
     that is not aligned continues at TRAP_ADDRESS, with instructions of its own for what it has instead of CSRs
     (``firmware/start.S``).
 
@@ -148,7 +146,7 @@ class SoftCore(wiring.Component):
         is_register = bus.address[-1]
         writes, reads = Signal(), Signal()
         was_read = Signal()  # in the previous cycle; the data is there in this one, and in a register in the next one
-        answers, word = Signal(), Signal(32, reset_less=True)
+        answers, word = Signal(), Signal(32, reset_less=True)  # the register has it; the register
         taken = self.ram.read | self.commands.read
         m.d.comb += [
             writes.eq(bus.valid & bus.strobes.any()),

@@ -35,6 +35,7 @@ BLOCK_BASES = {name: MMIO_BASE + i * BLOCK_BYTES for i, name in enumerate(("mail
 
 # Soft-core RAM: firmware first, then the layer log, then command lists, or two pages of one, to the end of the RAM.
 FIRMWARE_BYTES = 8192
+TRAP_ADDRESS = 0x10  # in the firmware: where the processor continues after a trap
 LOG_OFFSET = FIRMWARE_BYTES
 LOG_BYTES = 4096  # 128 entries of LOG_ENTRY_BYTES; tags wrap, and full halves go to the log buffer
 COMMANDS_OFFSET = LOG_OFFSET + LOG_BYTES

@@ -342,7 +342,10 @@ async def reset_restarts_the_firmware(dut):
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
 async def accesses_bytes_and_unknown_registers(dut):
-    """Runs soft_core_accesses.S, which reports what it reads; last test, because the firmware is gone after it."""
+    """Runs soft_core_accesses.S, which reports what it reads, each access in the cycles that `SoftCore` states.
+
+    Last test, because the firmware is gone after it.
+    """
     bench = Bench(dut)
     bench.command = COMMAND_LOAD  # there must be one to be ended
     program = bytes.fromhex(os.environ["PUMICE_PROGRAM"])
@@ -356,7 +359,15 @@ async def accesses_bytes_and_unknown_registers(dut):
     dut.ram__write.value = 0
     dut.rst.value = 0
     cocotb.start_soon(bench.run())
+    cycles = {}  # of the processor's accesses, which nothing contends with: by whether they write
+    n_cycles, bus = 0, dut.soft_core.cpu
     while bench.finished is None:
+        await ReadOnly()
+        n_cycles = n_cycles + 1 if bus.mem_valid.value else 0
+        if bus.mem_valid.value and bus.mem_ready.value:
+            cycles.setdefault(int(bus.mem_wstrb.value) != 0, set()).add(n_cycles)
+            n_cycles = 0
         await RisingEdge(dut.clk)
+    assert cycles == {False: {3}, True: {1}}
     expected = [0xCDEFAB44, 0xAB22CDEF, 0x11223344, 0xAB, 0xFFFFCDEF, TINY.config_id, 0, 0]
     assert [hex(value) for value in bench.details] == [hex(value) for value in expected]
