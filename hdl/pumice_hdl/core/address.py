@@ -76,20 +76,27 @@ class AddressGenerator(wiring.Component):
             index_channel.eq(index & Cat(channel_bits > i for i in range(len(index)))),
         ]
 
-        # Cycle 2: the position.
+        # Cycle 2: the position. The channel that the next term moves from is kept by itself: a first term finds 0 there.
         tap = Signal(range(self.config.max_taps), reset_less=True)
-        channel = Signal(16, reset_less=True)
-        old_tap, old_channel = Mux(term.first, 0, tap), Mux(term.first, 0, channel)
-        next_tap = (old_tap + 1)[: len(tap)]
-        stayed = old_channel + stay
-        moved = old_channel + move
-        with m.If(term_valid & term.step.absolute):
-            m.d.sync += [channel.eq(index_channel), tap.eq(index_tap)]
-        with m.Elif(term_valid):
-            m.d.sync += [
-                channel.eq(Mux(moved < 0, stayed, moved)),
-                tap.eq(Mux(moved < 0, old_tap, next_tap)),
-            ]
+        channel, old_channel = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        new_channel = Signal(16)
+        moved = Signal(signed(18))
+        moves = ~moved[-1]  # not compared with 0: Yosys makes a carry chain of that
+        m.d.comb += moved.eq(old_channel + move)
+        with m.If(term.step.absolute):
+            m.d.comb += new_channel.eq(index_channel)
+        with m.Else():
+            m.d.comb += new_channel.eq(Mux(moves, moved, old_channel + stay))
+        with m.If(term_valid):
+            m.d.sync += [channel.eq(new_channel), old_channel.eq(new_channel)]
+            with m.If(term.step.absolute):
+                m.d.sync += tap.eq(index_tap)
+            with m.Elif(term.first):
+                m.d.sync += tap.eq(moves)
+            with m.Elif(moves):
+                m.d.sync += tap.eq(tap + 1)
+        with m.If(self.term_valid & self.term.first):
+            m.d.sync += old_channel.eq(0)
 
         # Cycles 3 and 4: the tap's offset.
         m.submodules.taps = memory = Memory(

@@ -203,7 +203,7 @@ class Core(wiring.Component):
             lanes.index.eq(from_banks(reader.index)),
             lanes.pairs.eq(self.front.pairs),
             lanes.row_length.eq(self.front.n_channels),
-            macs.striped.eq(self.back.striped),
+            macs.striped.eq(delayed(m, self.back.striped, 1)),  # holds long before the first term
             macs.lane_terms.eq(lanes.terms),
             macs.lane_valid.eq(lanes.valid),
             sums.start.eq(delayed(m, self.start & striped, 1, reset_less=False)),

@@ -148,7 +148,9 @@ class SegmentFetch(wiring.Component):
         # Room that has not been asked for; a queue entry's room comes back a cycle after it is taken.
         header_room = Signal(range(N_STRIPED_HEADERS + 1), init=N_HEADERS)
         second_half = Signal()  # of the header to ask for
-        asks_header, header_taken = request == Read.HEADER, Signal()
+        # What is asked for, whether or not it starts anew, which sets all anew that depends on these.
+        asks_header, asks_index, asks_value = Signal(), Signal(), Signal()
+        header_taken = Signal()
         m.d.sync += [
             header_taken.eq(headers.r_rdy & headers.r_en & ~self.start),
             header_room.eq(header_room + header_taken - (asks_header & ~second_half)),
@@ -164,9 +166,9 @@ class SegmentFetch(wiring.Component):
         header_base = Signal(range(depth))
         header_last = Signal(range(depth))
         n_index_words = Mux(self.striped, 0, preamble.n_index_words)
-        index_words = _StreamCursor(m, "index", indices, request == Read.INDEX, n_index_words, depth)
+        index_words = _StreamCursor(m, "index", indices, asks_index, n_index_words, depth)
         # A striped layer has no streams: the field counts its slots.
-        value_words = _StreamCursor(m, "value", values, request == Read.VALUE, preamble.n_value_words, depth)
+        value_words = _StreamCursor(m, "value", values, asks_value, preamble.n_value_words, depth)
         # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
             self.has_indices.eq(n_index_words != 0),
@@ -206,13 +208,13 @@ class SegmentFetch(wiring.Component):
                     m.d.sync += state.eq(State.ROWS)
             with m.Case(State.ROWS):
                 with m.If(second_half | (header_room != 0)):
-                    m.d.comb += request.eq(Read.HEADER)
+                    m.d.comb += [request.eq(Read.HEADER), asks_header.eq(1)]
                     m.d.sync += cursor.eq(Mux(second_half & (cursor == header_last), header_base, cursor + 1))
                 with m.Elif(value_words.wanted & (values_turn | ~index_words.wanted)):
-                    m.d.comb += [request.eq(Read.VALUE), address.eq(value_words.cursor)]
+                    m.d.comb += [request.eq(Read.VALUE), asks_value.eq(1), address.eq(value_words.cursor)]
                     m.d.sync += values_turn.eq(0)
                 with m.Elif(index_words.wanted):
-                    m.d.comb += [request.eq(Read.INDEX), address.eq(index_words.cursor)]
+                    m.d.comb += [request.eq(Read.INDEX), asks_index.eq(1), address.eq(index_words.cursor)]
                     m.d.sync += values_turn.eq(1)
 
         pair, table_index = Signal.like(self.taps.pair), Signal.like(self.table.index)

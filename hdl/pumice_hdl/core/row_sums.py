@@ -119,13 +119,21 @@ class RowSums(wiring.Component):
         arrives = delayed(m, pop, latency, reset_less=False)
         is_last = delayed(m, header.last, latency)
         address = delayed(m, header.out_address[: self.config.address_bits], latency)
-        n_packed = Signal(range(PACKED_ROWS))
+        n_packed, next_packed = Signal(range(PACKED_ROWS)), Signal(range(PACKED_ROWS))
+        last_packed = Signal.like(n_packed)  # of a full write
+        fills = Signal()  # n_packed == last_packed
         packed = Signal(data.ArrayLayout(8, PACKED_ROWS), reset_less=True)
         first_address = Signal(self.config.address_bits, reset_less=True)
         completes = Signal()
-        m.d.comb += completes.eq(arrives & (is_last | (n_packed + 1 == self.layer.n_store[:4])))
+        m.d.comb += [completes.eq(arrives & (is_last | fills)), next_packed.eq(n_packed)]
+        m.d.sync += [
+            last_packed.eq(self.layer.n_store - 1),
+            n_packed.eq(next_packed),
+            fills.eq(next_packed == last_packed),
+        ]
         with m.If(arrives):
-            m.d.sync += [packed[n_packed].eq(unit.activation), n_packed.eq(Mux(completes, 0, n_packed + 1))]
+            m.d.comb += next_packed.eq(Mux(completes, 0, n_packed + 1))
+            m.d.sync += packed[n_packed].eq(unit.activation)
             with m.If(n_packed == 0):
                 m.d.sync += first_address.eq(address)
 

@@ -57,17 +57,17 @@ class TileWalker(wiring.Component):
         odd_row = Signal()
         phase_row = Signal(self.config.address_bits)
         ends_row, ends_tile, walking = Signal(), Signal(), Signal()
-        # Differences are compared by their signs.
+        # Differences are compared by their signs, taken as bits: Yosys makes a carry chain of a comparison with 0.
         row_rest, width_rest, width_ends = Signal(signed(17)), Signal(signed(17)), Signal()
         lanes_rest = Signal(signed(17))
         m.d.comb += [
             row_rest.eq(row_left - lanes_left),
             lanes_rest.eq(lanes_left - row_left),
             width_rest.eq(width_left - lanes_left),
-            width_ends.eq(width_rest < 0),
+            width_ends.eq(width_rest[-1]),
             walking.eq(tiles_left != 0),
-            ends_row.eq(lanes_rest >= 0),
-            ends_tile.eq(row_rest >= 0),
+            ends_row.eq(~lanes_rest[-1]),
+            ends_tile.eq(~row_rest[-1]),
         ]
         with m.If(advance & walking):
             with m.If(ends_row):

@@ -9,10 +9,16 @@ from .base import Decoder
 def lowest_bit(m: Module, bits: Signal) -> tuple[Signal, Signal]:
     """Place of the lowest set bit, and the bits above it; both 0 when none is set."""
     lowest, place, above = Signal.like(bits), Signal(range(len(bits))), Signal.like(bits)
+    # Each bit, or a lower one: by doubling steps, which are fewer levels of LUTs than a subtraction's carry chain.
+    reached = bits
+    for step in (1 << i for i in range(len(place))):
+        wider = Signal.like(bits)
+        m.d.comb += wider.eq(reached | reached << step)
+        reached = wider
     m.d.comb += [
-        lowest.eq(bits & -bits),
+        lowest.eq(bits & ~(reached << 1)),
         place.eq(Cat(Cat(lowest[i] for i in range(len(bits)) if i >> b & 1).any() for b in range(len(place)))),
-        above.eq(bits & ~lowest),
+        above.eq(bits & (reached << 1)),
     ]
     return place, above
 
