@@ -22,6 +22,7 @@ class FetchFromMemory(wiring.Component):
                 "write": In(WeightWritePort(config)),
                 "start": In(1),
                 "segment": In(range(config.weight_depth)),
+                "striped": In(1),
                 "taps": Out(tap_pair_layout(config)),
                 "taps_valid": Out(1),
                 "table": Out(TABLE_WORD_LAYOUT),
@@ -45,6 +46,7 @@ class FetchFromMemory(wiring.Component):
         m.d.comb += [
             fetch.start.eq(self.start),
             fetch.segment.eq(self.segment),
+            fetch.striped.eq(self.striped),
             memory.address.eq(fetch.memory_address),
             fetch.memory_data.eq(memory.data),
             self.taps.eq(fetch.taps),
@@ -60,4 +62,4 @@ class FetchFromMemory(wiring.Component):
 
 @pytest.mark.parametrize("config", [TINY, Z7020], ids=lambda c: c.name)
 def test_fetch(config):
-    simulate(FetchFromMemory(config), "fetch_tb", n_tests=6, env={"PUMICE_CONFIG": config.name})
+    simulate(FetchFromMemory(config), "fetch_tb", n_tests=7, env={"PUMICE_CONFIG": config.name})

@@ -92,7 +92,7 @@ class AddressGenerator(wiring.Component):
             with m.If(term.step.absolute):
                 m.d.sync += tap.eq(index_tap)
             with m.Elif(term.first):
-                m.d.sync += tap.eq(moves)
+                m.d.sync += tap.eq(0)  # a step is no longer than the first tap
             with m.Elif(moves):
                 m.d.sync += tap.eq(tap + 1)
         with m.If(self.term_valid & self.term.first):

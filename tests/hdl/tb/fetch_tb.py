@@ -51,9 +51,10 @@ async def write_segment(dut, rng, address, n_taps, n_rows, n_words, n_table_word
     return taps, table, [low | high << 64 for low, high in rows], indices, values
 
 
-async def start(dut, address):
+async def start(dut, address, striped=0):
     """Pulse ``start``."""
     dut.start.value = 1
+    dut.striped.value = striped
     dut.segment.value = address
     await RisingEdge(dut.clk)
     dut.start.value = 0
@@ -133,6 +134,25 @@ async def start_drops_what_was_under_way(dut):
             await RisingEdge(dut.clk)
         await start(dut, 200)
         await check_segment(dut, rng, new, 0.7, 10)
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def a_start_forgets_rows_that_are_taken_with_it(dut):
+    """Rows are taken up to the start of a striped segment, and then none for long: no more are read than fit."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    await reset(dut)
+    await write_segment(dut, rng, 100, 1, 3, (2, 3))
+    _, _, rows, *_ = await write_segment(dut, rng, 200, 1, 40, (0, 0))
+    for gap in range(10, 20):
+        await start(dut, 100)
+        dut.headers__ready.value = 1
+        for _ in range(gap):
+            await RisingEdge(dut.clk)
+        await start(dut, 200, striped=1)
+        dut.headers__ready.value = 0
+        for _ in range(80):
+            await RisingEdge(dut.clk)
+        assert await get(dut, "headers", 40, rng, 1.0) == rows
 
 
 @cocotb.test(timeout_time=20, timeout_unit="us")
