@@ -76,7 +76,7 @@ class AddressGenerator(wiring.Component):
             index_channel.eq(index & Cat(channel_bits > i for i in range(len(index)))),
         ]
 
-        # Cycle 2: the position. The channel that the next term moves from is kept by itself: a first term finds 0 there.
+        # Cycle 2: the position. What the next term moves from is kept apart: a first term finds channel 0 there.
         tap = Signal(range(self.config.max_taps), reset_less=True)
         channel, old_channel = Signal(16, reset_less=True), Signal(16, reset_less=True)
         new_channel = Signal(16)
