@@ -24,7 +24,7 @@ from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
 from .spec.hwh import hwh
-from .tools import BuildError, run_tool
+from .tools import LIMIT_S, BuildError, TimeLimitError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -38,7 +38,8 @@ ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 AIM_MHZ = 122.0
-"""Asked of the router, which takes wires up again until all paths meet it: with 125 it did not end."""
+RIPUP_LIMIT_S = 1800
+"""The router takes wires up again until all paths meet what is asked for, if need be for ever."""
 REGISTERS = {"FDRE", "FDSE", "FDCE", "FDPE"}
 BLOCK_RAMS = {"RAMB18E1", "RAMB36E1"}
 SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
@@ -114,9 +115,9 @@ class Tools:
     def _loaded(self, program: Path) -> list[Path | str]:
         return [self._programs / LOADER, "--library-path", self._libraries, program]
 
-    def run(self, program: str, *arguments, cwd: Path) -> str:
-        """What a program says. BuildError: it is not there, failed, or took too long."""
-        return run_tool(program, self.command(program, *arguments), cwd=cwd)
+    def run(self, program: str, *arguments, cwd: Path, limit_s: float = LIMIT_S) -> str:
+        """What a program says. BuildError: it is not there, or fails; TimeLimitError: it takes too long."""
+        return run_tool(program, self.command(program, *arguments), cwd=cwd, limit_s=limit_s)
 
     def versions(self) -> dict[str, str]:
         """Of the packages, from the files that were fetched."""
@@ -196,14 +197,19 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
     -------
     routed : dict
         ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
-        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
+        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``. Where taking wires up
+        again does not end within RIPUP_LIMIT_S, none is.
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
-    said = tools.run(
-        ROUTER, "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ), "--seed", str(seed),
-        "--pre-place", SITES, "--placer", "static", "--tmg-ripup", "--timing-allow-fail",
-        "--report", f"{seed}.json", "-o", f"fasm={seed}.fasm", cwd=work,
+    arguments = (
+        "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ), "--seed", str(seed),
+        "--pre-place", SITES, "--placer", "static", "--timing-allow-fail", "--report", f"{seed}.json",
+        "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
+    try:
+        said = tools.run(ROUTER, *arguments, "--tmg-ripup", cwd=work, limit_s=RIPUP_LIMIT_S)
+    except TimeLimitError:
+        said = tools.run(ROUTER, *arguments, cwd=work)
     kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")
     (work / f"{seed}.txt").write_text(kept)
     violations = re.search(r"^(\d+) Hold/min time violations", kept, re.MULTILINE)

@@ -23,13 +23,19 @@ class BuildError(PumiceError):
     """A tool is missing, failed, or did not reach the clock; the message ends with what it said."""
 
 
+class TimeLimitError(BuildError):
+    """A tool took longer than it may."""
+
+
 def run_tool(name: str, command: Sequence[str | Path], *, cwd: Path | None = None, limit_s: float = LIMIT_S) -> str:
     """Run a tool, ``name`` for messages, in ``cwd``; what it says.
 
     Raises
     ------
     BuildError
-        It failed, or took longer than ``limit_s`` seconds and was ended.
+        It failed.
+    TimeLimitError
+        It took longer than ``limit_s`` seconds and was ended.
     """
     words = ["nice", f"-n{NICE}", *map(str, command)]
     try:
@@ -37,7 +43,7 @@ def run_tool(name: str, command: Sequence[str | Path], *, cwd: Path | None = Non
             words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit_s
         )
     except subprocess.TimeoutExpired as error:
-        raise BuildError(
+        raise TimeLimitError(
             f"{name} was ended after {limit_s:g} s: try a smaller configuration, or another seed"
         ) from error
     if run.returncode:

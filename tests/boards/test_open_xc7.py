@@ -20,7 +20,8 @@ from pumice.spec.config import TINY
 FAKE_LOADER = """#!/bin/sh
 echo "$@" >> $TOLD
 case $3 in
-*nextpnr*) for word; do case $word in *.json) report=$word;; fasm=*) fasm=${word#fasm=};; esac; done
+*nextpnr*) case "$* $FOREVER" in *--tmg-ripup*yes) exec sleep 60;; esac
+  for word; do case $word in *.json) report=$word;; fasm=*) fasm=${word#fasm=};; esac; done
   echo '{"fmax": {"a": {"achieved": 131.5}, "b": {"achieved": 140}},
     "utilization": {"BRAM": {"used": 3, "available": 9}, "DSP": {"used": 0, "available": 9}}}' > $report
   echo T_X0Y0.ON > $fasm; cat $SAID;;
@@ -86,6 +87,14 @@ def test_slowest_clock_counts(tools, tmp_path):
     assert words[words.index("--seed") + 1] == "7"
     assert words[words.index("--device") + 1] == PART
     assert Path(words[words.index("--pre-place") + 1]).exists()
+
+
+def test_wires_that_never_meet_the_clock_are_left(tools, tmp_path, monkeypatch):
+    monkeypatch.setenv("FOREVER", "yes")
+    monkeypatch.setattr(open_xc7, "RIPUP_LIMIT_S", 0.5)
+    assert open_xc7.route(tools, tmp_path, 7)["mhz"] == 131.5
+    first, second = told(tmp_path)
+    assert [word for word in first if word not in second] == ["--tmg-ripup"]
 
 
 class Cell(SimpleNamespace):

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from pumice.tools import BuildError, run_tool
+from pumice.tools import BuildError, TimeLimitError, run_tool
 
 
 def test_says_what_a_tool_says(tmp_path):
@@ -19,5 +19,5 @@ def test_a_tool_that_fails_has_the_last_word():
 
 
 def test_a_tool_is_ended_in_time():
-    with pytest.raises(BuildError, match=r"^tool was ended after 0\.5 s: try a smaller configuration"):
+    with pytest.raises(TimeLimitError, match=r"^tool was ended after 0\.5 s: try a smaller configuration"):
         run_tool("tool", [sys.executable, "-c", "import time; time.sleep(60)"], limit_s=0.5)
