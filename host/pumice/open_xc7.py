@@ -37,7 +37,6 @@ SUITE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://d
 ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
-AIM_MHZ = 122.0
 RIPUP_LIMIT_S = 1800
 """The router takes wires up again until all paths meet what is asked for, if need be for ever."""
 REGISTERS = {"FDRE", "FDSE", "FDCE", "FDPE"}
@@ -190,8 +189,8 @@ def insert_hold_buffers(module: dict) -> None:
         }
 
 
-def route(tools: Tools, work: Path, seed: int) -> dict:
-    """Place and route with a seed.
+def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
+    """Place and route with a seed, with ``mhz`` asked for.
 
     Returns
     -------
@@ -202,7 +201,7 @@ def route(tools: Tools, work: Path, seed: int) -> dict:
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     arguments = (
-        "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(AIM_MHZ), "--seed", str(seed),
+        "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(mhz), "--seed", str(seed),
         "--pre-place", SITES, "--placer", "static", "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
@@ -241,6 +240,8 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
 
     Parameters
     ----------
+    config : EngineConfig
+        Its clock is asked for.
     folder : Path
         Gets BITSTREAM, HAND_OFF, MANIFEST and REPORT of the fastest placement that keeps hold times, none of them
         unless all is well. The hand-off has the fastest clock that the processor makes and the slowest timed path
@@ -265,7 +266,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     files = design(config)
     work.mkdir(parents=True, exist_ok=True)
     synthesise(tools, files, work)
-    routed = [route(tools, work, seed) for seed in seeds]
+    routed = [route(tools, work, seed, config.clock_mhz) for seed in seeds]
     sound = [result for result in routed if not result["hold_violations"]]
     if not sound:
         tried = ", ".join(str(seed) for seed in seeds)

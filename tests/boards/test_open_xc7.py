@@ -76,7 +76,7 @@ def told(tmp_path: Path) -> list[list[str]]:
 
 
 def test_slowest_clock_counts(tools, tmp_path):
-    result = open_xc7.route(tools, tmp_path, 7)
+    result = open_xc7.route(tools, tmp_path, 7, 90.5)
     assert result == {
         "seed": 7,
         "mhz": 131.5,
@@ -85,6 +85,7 @@ def test_slowest_clock_counts(tools, tmp_path):
     }
     (words,) = told(tmp_path)
     assert words[words.index("--seed") + 1] == "7"
+    assert words[words.index("--freq") + 1] == "90.5"
     assert words[words.index("--device") + 1] == PART
     assert Path(words[words.index("--pre-place") + 1]).exists()
 
@@ -92,7 +93,7 @@ def test_slowest_clock_counts(tools, tmp_path):
 def test_wires_that_never_meet_the_clock_are_left(tools, tmp_path, monkeypatch):
     monkeypatch.setenv("FOREVER", "yes")
     monkeypatch.setattr(open_xc7, "RIPUP_LIMIT_S", 0.5)
-    assert open_xc7.route(tools, tmp_path, 7)["mhz"] == 131.5
+    assert open_xc7.route(tools, tmp_path, 7, 90.5)["mhz"] == 131.5
     first, second = told(tmp_path)
     assert [word for word in first if word not in second] == ["--tmg-ripup"]
 
@@ -128,7 +129,7 @@ def test_luts_have_a_site_each(monkeypatch):
 
 
 def test_report_has_what_matters(tools, tmp_path):
-    open_xc7.route(tools, tmp_path, 7)
+    open_xc7.route(tools, tmp_path, 7, 90.5)
     title, *rest = (tmp_path / "7.txt").read_text().splitlines()
     assert open_xc7.UNTIMED in title
     assert rest == ["", "Device utilisation:", "\tBRAM: 3/ 9", "", "Critical path report for clock c:", "d"]
@@ -159,7 +160,7 @@ def test_flip_flops_reach_data_of_block_ram_through_a_lut():
 
 
 def test_bitstream_holds_what_every_part_needs(tools, tmp_path):
-    open_xc7.route(tools, tmp_path, 1)
+    open_xc7.route(tools, tmp_path, 1, 90.5)
     open_xc7.pack(tools, tmp_path / "1.fasm", tmp_path / "out.bit")
     assert [line[:32] for line in (tmp_path / "out.bit").read_text().splitlines()] == [
         "0x00400002 0x00000002,0x00000000", "0x00400003 0x00000001,0x00000000"
@@ -183,6 +184,8 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     tree = ElementTree.fromstring((folder / HAND_OFF).read_text())
     (divisor,) = (e.get("VALUE") for e in tree.iter("PARAMETER") if e.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0")
     assert divisor == "8"
+    asked = [words[words.index("--freq") + 1] for words in told(tmp_path) if "--freq" in words]
+    assert asked == 3 * ["120.0"]
     (paths,) = (words for words in told(tmp_path) if words[2].endswith("xc7frames2bit"))
     assert paths[paths.index("--frm_file") + 1] == "3.frames"  # its name is in the bitstream: no folder of this machine
 
@@ -191,9 +194,9 @@ def test_hold_times_come_before_the_clock(tools, tmp_path, monkeypatch):
     monkeypatch.setattr(open_xc7, "design", lambda config: {"top.il": "", "soft_core.v": ""})
     route = open_xc7.route
 
-    def some_violate(tools, work, seed):  # the fast ones
+    def some_violate(tools, work, seed, mhz):  # the fast ones
         (tmp_path / "said").write_text(SAID + HOLD * (seed != 2))
-        result = route(tools, work, seed)
+        result = route(tools, work, seed, mhz)
         return result | {"mhz": result["mhz"] - (seed == 2)}
 
     monkeypatch.setattr(open_xc7, "route", some_violate)
