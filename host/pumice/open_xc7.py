@@ -38,7 +38,7 @@ ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
 RIPUP_LIMIT_S = 1800
-"""The router takes wires up again until all paths meet what is asked for, if need be for ever."""
+"""For placing, and routing until all paths meet what is asked for, which need not end."""
 REGISTERS = {"FDRE", "FDSE", "FDCE", "FDPE"}
 BLOCK_RAMS = {"RAMB18E1", "RAMB36E1"}
 SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
@@ -190,14 +190,27 @@ def insert_hold_buffers(module: dict) -> None:
 
 
 def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
-    """Place and route with a seed, with ``mhz`` asked for.
+    """Place and route.
+
+    Parameters
+    ----------
+    work : Path
+        Has ``top.json``.
+    seed : int
+        Of the placer.
+    mhz : float
+        Asked for: wires are taken up again until it is met. What has not ended after RIPUP_LIMIT_S is placed and routed
+        without that.
 
     Returns
     -------
     routed : dict
         ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
-        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``. Where taking wires up
-        again does not end within RIPUP_LIMIT_S, none is.
+        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
+
+    Raises
+    ------
+    BuildError
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     arguments = (

@@ -148,7 +148,7 @@ class SegmentFetch(wiring.Component):
         # Room that has not been asked for; a queue entry's room comes back a cycle after it is taken.
         header_room = Signal(range(N_STRIPED_HEADERS + 1), init=N_HEADERS)
         second_half = Signal()  # of the header to ask for
-        # What is asked for, whether or not it starts anew, which sets all anew that depends on these.
+        # `request` less late: a start does not clear these, but resets all that they step.
         asks_header, asks_index, asks_value = Signal(), Signal(), Signal()
         header_taken = Signal()
         m.d.sync += [
