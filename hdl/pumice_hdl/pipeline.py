@@ -1,6 +1,6 @@
-"""Delays by whole cycles, masks and shifts."""
+"""Delays by whole cycles, masks and shifts; counters as many as there are lanes."""
 
-from amaranth import Cat, Const, Module, Signal, Value, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 
 
 def delayed(m: Module, value, n_cycles: int, *, reset_less: bool = True):
@@ -44,3 +44,16 @@ def _shift_level(m: Module, value, amount, low: int, n_bits: int):
             with m.Case(step):
                 m.d.comb += level.eq(value[step << low :])
     return level
+
+
+def counted(value: Value, step) -> Value:
+    """``value + step``, modulo its range, ``step`` a bit: up to five bits are a LUT each, a sum is a carry chain."""
+    return Cat(bit ^ (step & value[:i].all()) for i, bit in enumerate(value))
+
+
+def half_ahead(value: Value, other: Value) -> Value:
+    """The difference ``value - other``, modulo their range, is at least half of it. LUTs alone, as in `counted`."""
+    borrow = Const(0, 1)
+    for a, b in zip(value[:-1], other[:-1], strict=True):
+        borrow = Mux(a ^ b, b, borrow)
+    return value[-1] ^ other[-1] ^ borrow

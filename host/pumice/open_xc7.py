@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import statistics
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -150,8 +151,39 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
     tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
     netlist = json.loads((work / "top.json").read_text())
+    join_memories(netlist["modules"]["top"])
     insert_hold_buffers(netlist["modules"]["top"])
     (work / "top.json").write_text(json.dumps(netlist))
+
+
+def join_memories(module: dict) -> None:
+    """Make a RAM64M, a whole slice, of each four RAM64X1S with the same address and write enable.
+
+    Yosys makes single bits of a memory that is written where it is read; nextpnr 0.11.1 ends in an assertion over them.
+
+    Parameters
+    ----------
+    module : dict
+        Flattened, as in Yosys' JSON; those cells are replaced.
+    """
+    cells = module["cells"]
+    groups = defaultdict(list)
+    for name, cell in cells.items():
+        if cell["type"] == "RAM64X1S":
+            wires = cell["connections"]
+            address = [wires[f"A{i}"][0] for i in range(6)]
+            groups[(*address, wires["WE"][0], wires["WCLK"][0])].append(name)
+    for (*address, enable, clock), names in groups.items():
+        for first in range(0, len(names), 4):
+            joined = {"type": "RAM64M", "attributes": {}, "parameters": {}}
+            wires = {"WE": [enable], "WCLK": [clock], **{f"ADDR{letter}": address for letter in "ABCD"}}
+            for letter, name in zip("ABCD", names[first : first + 4], strict=False):
+                cell = cells.pop(name)
+                joined["parameters"][f"INIT_{letter}"] = cell["parameters"]["INIT"]
+                wires |= {f"DI{letter}": cell["connections"]["D"], f"DO{letter}": cell["connections"]["O"]}
+            joined["connections"] = wires
+            joined["port_directions"] = {pin: "output" if pin.startswith("DO") else "input" for pin in wires}
+            cells[name] = joined
 
 
 def insert_hold_buffers(module: dict) -> None:

@@ -135,6 +135,41 @@ def test_report_has_what_matters(tools, tmp_path):
     assert rest == ["", "Device utilisation:", "\tBRAM: 3/ 9", "", "Critical path report for clock c:", "d"]
 
 
+def test_single_bits_of_memory_join_to_slices():
+    """Four with the same address and write enable; what is left takes part of another slice."""
+
+    def bit(d, o, enable=9, address=10):
+        pins = {f"A{i}": [address + i] for i in range(6)} | {"D": [d], "O": [o], "WE": [enable], "WCLK": [1]}
+        return {"type": "RAM64X1S", "parameters": {"INIT": f"init {d}"}, "connections": pins}
+
+    cells = {f"bit {i}": bit(20 + i, 40 + i) for i in range(5)}
+    cells |= {"other enable": bit(30, 50, enable=8), "other address": bit(31, 51, address=11)}
+    cells["wide"] = wide = {"type": "RAM64M"}
+    module = {"cells": cells}
+    open_xc7.join_memories(module)
+    assert cells.pop("wide") is wide
+    assert {cell["type"] for cell in cells.values()} == {"RAM64M"}
+    found = set()
+    for cell in cells.values():
+        pins = cell["connections"]
+        assert pins.keys() == cell["port_directions"].keys()
+        assert pins["WCLK"] == [1]
+        for letter in "ABCD":
+            if f"DI{letter}" in pins:
+                assert cell["port_directions"][f"DO{letter}"] == "output"
+                assert cell["parameters"][f"INIT_{letter}"] == f"init {pins[f'DI{letter}'][0]}"
+                place = (*pins["WE"], *pins[f"ADDR{letter}"], *pins[f"DI{letter}"], *pins[f"DO{letter}"])
+                found.add(place)
+        assert pins["ADDRD"] == pins["ADDRA"]  # D's is the one that is written
+    address = tuple(range(10, 16))
+    assert found == {
+        *((9, *address, 20 + i, 40 + i) for i in range(5)),
+        (8, *address, 30, 50),
+        (9, *range(11, 17), 31, 51),
+    }
+    assert len(cells) == 4
+
+
 def test_flip_flops_reach_data_of_block_ram_through_a_lut():
     """One for all inputs of that net, and none where the way is longer anyway."""
     connections = {

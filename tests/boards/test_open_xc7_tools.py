@@ -33,6 +33,13 @@ class Cells(Elaboratable):
 
         m.submodules.words = words = Memory(shape=64, depth=2048, init=[3, 4, 5])
         m.submodules.bytes = few = Memory(shape=8, depth=2048, init=[])
+        m.submodules.column = column = Memory(
+            shape=5,
+            depth=64,
+            init=[],
+            attrs={"ram_style": "distributed"},  # written where it is read
+        )
+        column_write, column_read = column.write_port(), column.read_port(domain="comb")
         m.submodules.table = table = Memory(shape=8, depth=64, init=[], attrs={"ram_style": "distributed"})
         word_write, word_read = words.write_port(granularity=32), words.read_port()
         byte_write, byte_read = few.write_port(), few.read_port()
@@ -49,7 +56,9 @@ class Cells(Elaboratable):
             total.eq(total + product),
             shift.eq(Cat(word[30], shift)),
             counter.eq(counter + word[40:48]),
-            read_data.eq(Mux(address[14], total ^ counter, Cat(table_read.data, byte, word[32:40], shift[-1]))),
+            read_data.eq(
+                Mux(address[14], total ^ counter, Cat(table_read.data, byte, word[32:40], shift[-1], column_read.data))
+            ),
         ]
         m.d.comb += [
             word_write.addr.eq(address[3:14]),
@@ -60,6 +69,10 @@ class Cells(Elaboratable):
             byte_write.data.eq(word[:8]),
             byte_write.en.eq(b),
             byte_read.addr.eq(total[:11]),
+            column_write.addr.eq(address[2:8]),
+            column_read.addr.eq(address[2:8]),
+            column_write.data.eq(write_data[8:]),
+            column_write.en.eq(b),
             table_write.addr.eq(address[2:8]),
             table_write.data.eq(write_data[:8]),
             table_write.en.eq(b),

@@ -51,7 +51,14 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandon
         ctx.set(sums.start, 1)
         await ctx.tick()
         ctx.set(sums.start, 0)
+
+        async def restart():
+            ctx.set(lanes.restart, 1)
+            await ctx.tick()
+            ctx.set(lanes.restart, 0)
+
         if abandoned:  # an earlier layer, in the middle of a row; as pairs, its slots advance by three
+            await restart()
             for strobe, n_cycles, value in ((lanes.load, 4, 100), (lanes.slot, 3, 3)):
                 ctx.set(strobe, 1)
                 ctx.set(lanes.vector, [value] * TINY.n_lanes)
@@ -59,6 +66,7 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandon
                     ctx.set(lanes.index, i)
                     await ctx.tick()
                 ctx.set(strobe, 0)
+        await restart()
         for i, part in enumerate(vector):
             ctx.set(lanes.vector, part.view(np.uint8).tolist())
             ctx.set(lanes.index, i)

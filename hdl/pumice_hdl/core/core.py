@@ -191,6 +191,7 @@ class Core(wiring.Component):
 
         m.d.comb += [
             reader.start.eq(self.start & striped),
+            lanes.restart.eq(from_banks(reader.start)),
             reader.enable.eq(self.enable),
             reader.throttle.eq(sums.throttle),
             reader.loaded.eq(fetch.loaded),

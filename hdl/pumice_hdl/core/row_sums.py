@@ -6,10 +6,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
-from pumice.spec.stripes import PACKED_ROWS, QUEUE_ROWS, SHARE_BITS, THROTTLE_ROWS
+from pumice.spec.stripes import PACKED_ROWS, QUEUE_ROWS, SHARE_BITS
 
 from ..layouts import LAYER_LAYOUT, ROW_LAYOUT, row_result_layout
-from ..pipeline import delayed
+from ..pipeline import counted, delayed, half_ahead
 from .requantise import Requantiser
 
 MAX_ROWS = 32
@@ -26,7 +26,8 @@ class RowSums(wiring.Component):
     shares : In(ArrayLayout(signed(32), config.n_lanes)), done : In(config.n_lanes)
         A lane's share of its next row, in a cycle with its bit of ``done``.
     throttle : Out(1)
-        A lane's queue holds ``THROTTLE_ROWS`` or more; it has room for those that are under way.
+        A lane's queue holds half of ``QUEUE_ROWS`` or more; there is room for ``QUEUE_ROWS - 1``, those under way
+        included.
     start : In(1)
         A striped layer begins: no header is left from earlier ones.
     headers : In(stream of ROW_LAYOUT)
@@ -62,7 +63,8 @@ class RowSums(wiring.Component):
         m = Module()
         n_lanes = self.config.n_lanes
         pop = Signal()
-        taken = Signal(range(2 * QUEUE_ROWS))  # rows, modulo twice the queue's length
+        # Rows, modulo the queue's length: a lane's queue is never full.
+        taken = Signal(range(QUEUE_ROWS))
         shares, waiting, full = [], Signal(n_lanes), Signal(n_lanes)
         m.d.sync += taken.eq(taken + pop)
         for lane in range(n_lanes):
@@ -70,17 +72,15 @@ class RowSums(wiring.Component):
                 shape=signed(SHARE_BITS), depth=QUEUE_ROWS, init=[], attrs={"ram_style": "distributed"}
             )
             write, read = queue.write_port(), queue.read_port(domain="comb")
-            put = Signal(range(2 * QUEUE_ROWS), name=f"put{lane}")
-            n_waiting = Signal(range(2 * QUEUE_ROWS), name=f"n_waiting{lane}")
-            m.d.sync += put.eq(put + self.done[lane])
+            put = Signal(range(QUEUE_ROWS), name=f"put{lane}")
+            m.d.sync += put.eq(counted(put, self.done[lane]))
             m.d.comb += [
                 write.en.eq(self.done[lane]),
-                write.addr.eq(put[: len(write.addr)]),
+                write.addr.eq(put),
                 write.data.eq(self.shares[lane]),
-                read.addr.eq(taken[: len(read.addr)]),
+                read.addr.eq(taken),
                 waiting[lane].eq(put != taken),
-                n_waiting.eq(put - taken),
-                full[lane].eq(n_waiting >= THROTTLE_ROWS),
+                full[lane].eq(half_ahead(put, taken)),
             ]
             shares.append(read.data)
         m.d.sync += self.throttle.eq(full.any())

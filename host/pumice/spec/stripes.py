@@ -24,8 +24,8 @@ MAX_VECTORS = 128
 
 QUEUE_ROWS = 32
 """Row shares that a lane can hold."""
-THROTTLE_ROWS = 16
-"""Reading pauses while a lane holds as many; 16 more can be under way."""
+THROTTLE_ROWS = QUEUE_ROWS // 2
+"""Reading pauses while a lane holds as many, half of what it can; 15 more can be under way."""
 PACKED_ROWS = 8
 """Rows whose results go in one write, at most."""
 LEAD_ROWS = 12
