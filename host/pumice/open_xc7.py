@@ -183,7 +183,7 @@ def join_memories(module: dict) -> None:
                 wires |= {f"DI{letter}": cell["connections"]["D"], f"DO{letter}": cell["connections"]["O"]}
             joined["connections"] = wires
             joined["port_directions"] = {pin: "output" if pin.startswith("DO") else "input" for pin in wires}
-            cells[name] = joined
+            cells[names[first]] = joined
 
 
 def insert_hold_buffers(module: dict) -> None:
