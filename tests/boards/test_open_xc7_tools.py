@@ -1,5 +1,7 @@
 """The open flow for the XC7Z020 with its real tools: a small design with the cells that the engine is made of."""
 
+import re
+
 import pytest
 from amaranth import Cat, ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Mux, Signal, signed
 from amaranth.back import rtlil
@@ -99,6 +101,7 @@ def test_bits_come_back(tmp_path):
     netlist = (tmp_path / "top.json").read_text()
     assert '"SRL' in netlist
     assert '"RAM64' in netlist
+    assert re.search(r'"DOD": \[\d', netlist)  # four bits of the memory that is written where it is read
     assert routed["mhz"] > MHZ
     open_xc7.pack(tools, tmp_path / f"{SEED}.fasm", tmp_path / "out.bit")
 
