@@ -26,8 +26,7 @@ class RowSums(wiring.Component):
     shares : In(ArrayLayout(signed(32), config.n_lanes)), done : In(config.n_lanes)
         A lane's share of its next row, in a cycle with its bit of ``done``.
     throttle : Out(1)
-        A lane's queue holds half of ``QUEUE_ROWS`` or more; there is room for ``QUEUE_ROWS - 1``, those under way
-        included.
+        A lane's queue holds ``THROTTLE_ROWS`` or more; there is room for ``QUEUE_ROWS - 1``, those under way included.
     start : In(1)
         A striped layer begins: no header is left from earlier ones.
     headers : In(stream of ROW_LAYOUT)

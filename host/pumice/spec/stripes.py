@@ -23,9 +23,9 @@ MAX_VECTORS = 128
 """Columns of a lane: 128 products of int8 are at most 2**21, and an advance has seven bits."""
 
 QUEUE_ROWS = 32
-"""Row shares that a lane can hold."""
+"""Places for row shares in a lane's queue, a power of two; one is never used, so that a full queue is no empty one."""
 THROTTLE_ROWS = QUEUE_ROWS // 2
-"""Reading pauses while a lane holds as many, half of what it can; 15 more can be under way."""
+"""Reading pauses while a lane holds as many, a half, which is the sign of a difference; 15 more can be under way."""
 PACKED_ROWS = 8
 """Rows whose results go in one write, at most."""
 LEAD_ROWS = 12
