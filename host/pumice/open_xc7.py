@@ -237,7 +237,8 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     Returns
     -------
     routed : dict
-        ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
+        ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``, ``ripup``: whether wires were
+        taken up again.
         Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
 
     Raises
@@ -250,9 +251,11 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
         "--pre-place", SITES, "--placer", "static", "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
+    ripup = True
     try:
         said = tools.run(ROUTER, *arguments, "--tmg-ripup", cwd=work, limit_s=RIPUP_LIMIT_S)
     except TimeLimitError:
+        ripup = False
         said = tools.run(ROUTER, *arguments, cwd=work)
     kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")
     (work / f"{seed}.txt").write_text(kept)
@@ -263,6 +266,7 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
         "mhz": min(clock["achieved"] for clock in found["fmax"].values()),
         "hold_violations": int(violations[1]) if violations else 0,
         "utilisation": {name: use for name, use in found["utilization"].items() if use["used"]},
+        "ripup": ripup,
     }
 
 
@@ -299,7 +303,8 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     Returns
     -------
     manifest : dict
-        What MANIFEST holds. ``median_mhz``: over the seeds.
+        What MANIFEST holds. ``median_mhz``: over the seeds; ``seeds_without_ripup``: routed without taking wires up
+        again, for that had not ended after RIPUP_LIMIT_S.
 
     Raises
     ------
@@ -330,6 +335,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
         seed=best["seed"], clock_mhz=round(board.clock_mhz, 2), clock_mhz_post_route=round(best["mhz"], 2),
         utilisation=best["utilisation"], clock_says=UNTIMED,
         mhz_by_seed={result["seed"]: round(result["mhz"], 2) for result in routed},
+        seeds_without_ripup=[result["seed"] for result in routed if not result["ripup"]],
         median_mhz=round(statistics.median(result["mhz"] for result in routed), 2),
         hand_off_sha256=sha256(hand_off.encode()),
     )  # fmt: skip

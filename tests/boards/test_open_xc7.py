@@ -82,6 +82,7 @@ def test_slowest_clock_counts(tools, tmp_path):
         "mhz": 131.5,
         "hold_violations": 0,
         "utilisation": {"BRAM": {"used": 3, "available": 9}},
+        "ripup": True,
     }
     (words,) = told(tmp_path)
     assert words[words.index("--seed") + 1] == "7"
@@ -93,7 +94,8 @@ def test_slowest_clock_counts(tools, tmp_path):
 def test_wires_that_never_meet_the_clock_are_left(tools, tmp_path, monkeypatch):
     monkeypatch.setenv("FOREVER", "yes")
     monkeypatch.setattr(open_xc7, "RIPUP_LIMIT_S", 0.5)
-    assert open_xc7.route(tools, tmp_path, 7, 90.5)["mhz"] == 131.5
+    result = open_xc7.route(tools, tmp_path, 7, 90.5)
+    assert (result["mhz"], result["ripup"]) == (131.5, False)
     first, second = told(tmp_path)
     assert [word for word in first if word not in second] == ["--tmg-ripup"]
 
@@ -215,6 +217,7 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     assert sha256((folder / BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
     assert sha256((folder / HAND_OFF).read_bytes()) == manifest["hand_off_sha256"]
     assert manifest["mhz_by_seed"] == {3: 131.5, 4: 131.5, 5: 131.5}
+    assert manifest["seeds_without_ripup"] == []
     assert manifest["clock_mhz"] == 125.0  # 1000 / 8, and 1000 / 7 is above 131.5
     tree = ElementTree.fromstring((folder / HAND_OFF).read_text())
     (divisor,) = (e.get("VALUE") for e in tree.iter("PARAMETER") if e.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0")
@@ -232,14 +235,15 @@ def test_hold_times_come_before_the_clock(tools, tmp_path, monkeypatch):
     def some_violate(tools, work, seed, mhz):  # the fast ones
         (tmp_path / "said").write_text(SAID + HOLD * (seed != 2))
         result = route(tools, work, seed, mhz)
-        return result | {"mhz": result["mhz"] - (seed == 2)}
+        return result | {"mhz": result["mhz"] - (seed == 2), "ripup": seed != 2}
 
     monkeypatch.setattr(open_xc7, "route", some_violate)
     folder = tmp_path / "product"
     with pytest.raises(BuildError, match=r"hold times in each placement \(seeds 3, 4\): try another seed"):
         open_xc7.build_pynq_z2(TINY, folder, tools, tmp_path / "work", seeds=range(3, 5))
     assert not folder.exists()
-    assert open_xc7.build_pynq_z2(TINY, folder, tools, tmp_path / "work", seeds=range(1, 4))["seed"] == 2
+    manifest = open_xc7.build_pynq_z2(TINY, folder, tools, tmp_path / "work", seeds=range(1, 4))
+    assert (manifest["seed"], manifest["seeds_without_ripup"]) == (2, [2])
 
 
 def test_an_unknown_feature_makes_no_bitstream(tools, tmp_path):
