@@ -1,29 +1,33 @@
 """Which places LUTs may take; nextpnr runs this before it places (`pumice.open_xc7`).
 
-A site has two LUTs with common inputs (BELs ``A6LUT``, ``A5LUT`` to ``D``). With one taken, nextpnr's router may swap
-the inputs; with both it may not, and some inputs are never free. So a LUT takes the 6LUT of a site, save those of carry
-chains, memories and shift registers, whose places are given. `docs/decisions.md`, 26, has the figures.
+A site has two LUTs with common inputs (BELs ``A6LUT``, ``A5LUT`` to ``D``), and inputs that are taken twice keep the
+router busy. So a LUT of more than three inputs takes the 6LUT of a site, and only smaller ones join another; `Z7020`
+would not fit if none did. Those of carry chains, memories and shift registers have their places given.
+`docs/decisions.md`, 26, has the figures.
 """
 
 from __main__ import ctx  # nextpnr's  # pyright: ignore[reportAttributeAccessIssue]
 
 REGION = "one_lut_a_site"
+MAY_SHARE = 3  # inputs
 OF_MEMORY = {"X_LUT_AS_DRAM", "X_LUT_AS_SRL"}
 
 
-def is_free(cell) -> bool:
-    """A LUT whose place nothing else decides."""
+def takes_a_site(cell) -> bool:
+    """A LUT with many inputs whose place nothing else decides."""
     if str(cell.type) != "SLICE_LUTX" or OF_MEMORY & {str(name) for name, _ in cell.attrs}:
         return False
-    nets = [port.net for name, port in cell.ports if str(name) == "O6" and port.net is not None]
-    return bool(nets) and all(str(user.cell.type) != "CARRY4" for user in nets[0].users)
+    nets = {str(name): port.net for name, port in cell.ports if port.net is not None}
+    users = nets["O6"].users if "O6" in nets else []
+    n_inputs = sum(name.startswith("A") for name in nets)
+    return n_inputs > MAY_SHARE and bool(users) and all(str(user.cell.type) != "CARRY4" for user in users)
 
 
 ctx.createRectangularRegion(REGION, 1, 1, 0, 0)  # empty
 for bel in map(str, ctx.getBels()):
     if bel.endswith("6LUT"):
         ctx.addBelToRegion(REGION, bel)
-free = [str(name) for name, cell in ctx.cells if is_free(cell)]
-for name in free:
+large = [str(name) for name, cell in ctx.cells if takes_a_site(cell)]
+for name in large:
     ctx.constrainCellToRegion(name, REGION)
-print(f"{len(free)} LUTs take a site each")
+print(f"{len(large)} LUTs take a site each")

@@ -1,8 +1,9 @@
 """A bitstream for the PYNQ-Z2's XC7Z020 with open tools: ``pumice build --board pynq-z2 --toolchain open``.
 
-Yosys, nextpnr, its chip database and Project X-Ray come out of Debian's newest suite, fetched with an apt configuration
-of their own and unpacked into a folder (``python -m pumice.open_xc7 --fetch``): the machine's own packages stay as they
-are.
+Yosys, nextpnr's chip database and Project X-Ray come out of Debian's newest suite, fetched with an apt configuration of
+their own and unpacked into a folder (``python -m pumice.open_xc7 --fetch``): the machine's own packages stay as they
+are. nextpnr itself is built there from Debian's source, with ``boards/pynq-z2/nextpnr.patch``: without it, no placement
+of `Z7020` routes.
 
 nextpnr's timing model of this family covers LUTs, flip-flops and RAMB18, but neither DSP48E1 nor the outputs of
 RAMB36E1: its clock is that of the slowest path that it times.
@@ -12,6 +13,7 @@ import argparse
 import importlib.metadata
 import json
 import math
+import os
 import re
 import shlex
 import shutil
@@ -28,13 +30,19 @@ from .spec.hwh import hwh
 from .tools import LIMIT_S, BuildError, TimeLimitError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
-PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
+PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
+SOURCE = "nextpnr"  # package whose source is built
+BUILD_NEEDS = {"cmake": "cmake", "patch": "patch", "c++": "g++"}  # programs, and Debian's packages
+BUILD_HEADERS = "libboost-all-dev libeigen3-dev python3-dev"
 SYNTHESIS, ROUTER, PACKER = "yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit"
 OPTIMISER = "yosys-abc"  # started by Yosys
 SOURCES = ("amaranth", "pythondata-cpu-picorv32", "ziglang")  # make what Yosys reads
 HAND_OFF = "pumice.hwh"
 UNTIMED = "slowest timed path; DSP48E1 and outputs of RAMB36E1 are not timed"
-SUITE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n"
+SUITE = "".join(
+    f"{kind} [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n"
+    for kind in ("deb", "deb-src")
+)
 ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
@@ -43,11 +51,12 @@ RIPUP_LIMIT_S = 1800
 REGISTERS = {"FDRE", "FDSE", "FDCE", "FDPE"}
 BLOCK_RAMS = {"RAMB18E1", "RAMB36E1"}
 SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
+CHANGES = ROOT / "boards" / Board.PYNQ_Z2.value / "nextpnr.patch"
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The unpacked packages in ``folder``, run through their own loader and libraries."""
+    """The unpacked packages in ``folder``, run through their own loader and libraries, and the nextpnr built there."""
 
     folder: Path
 
@@ -62,9 +71,14 @@ class Tools:
         return self.root / "usr" / "share"
 
     def fetch(self) -> None:
-        """Download the packages and all that they need, and unpack them; what apt and dpkg know stays as it is."""
+        """Download the packages and all that they need, and unpack them; what apt and dpkg know stays as it is.
+
+        Then build nextpnr, unless this form of it is there.
+        """
         if not shutil.which("apt-get") or not shutil.which("dpkg"):
             raise BuildError("fetching the tools needs apt-get and dpkg: a Debian or a descendant")
+        if missing := [package for program, package in BUILD_NEEDS.items() if not shutil.which(program)]:
+            raise BuildError(f"building nextpnr needs {' '.join(missing)} {BUILD_HEADERS}: apt-get install them")
         debs = self.folder / "debs"
         for path in (self.folder / "lists" / "partial", debs / "partial", self.root):
             path.mkdir(parents=True, exist_ok=True)
@@ -87,6 +101,34 @@ class Tools:
         for deb in sorted(debs.glob("*.deb")):
             run_tool("dpkg", ["dpkg", "-x", deb, self.root])
         self.adapt()
+        if not self.router.exists():
+            run_tool("apt-get", ["apt-get", *options, "source", "--download-only", SOURCE], cwd=self.folder)
+            self.build_router()
+
+    @property
+    def router(self) -> Path:
+        """The program of nextpnr with the present CHANGES."""
+        return self.folder / f"{SOURCE}-{sha256(CHANGES.read_bytes())[:12]}" / "build" / ROUTER
+
+    def build_router(self) -> None:
+        """Build nextpnr from its source in ``folder``; minutes. BuildError: CHANGES do not apply, or headers lack."""
+        build = self.router.parent
+        shutil.rmtree(build.parent, ignore_errors=True)
+        build.mkdir(parents=True)
+        (source,) = self.folder.glob(f"{SOURCE}_*.orig.tar.xz")
+        run_tool("tar", ["tar", "-xf", source.resolve(), "--strip-components=1"], cwd=build.parent)
+        run_tool("patch", ["patch", "-p1", "-i", CHANGES], cwd=build.parent)
+        settings = {
+            "CMAKE_BUILD_TYPE": "Release", "ARCH": "himbaechel", "HIMBAECHEL_UARCH": "xilinx",
+            "BUILD_PYTHON": "ON", "BUILD_GUI": "OFF", "BUILD_RUST": "OFF", "BUILD_TESTS": "OFF",
+            "EXTERNAL_CHIPDB": "ON", "EXTERNAL_CHIPDB_ROOT": self.share.resolve() / "nextpnr",
+        }  # fmt: skip
+        words = [f"-D{name}={value}" for name, value in settings.items()]
+        try:
+            run_tool("cmake", ["cmake", "-S", "..", *words], cwd=build)
+        except BuildError as error:
+            raise BuildError(f"building nextpnr needs {BUILD_HEADERS}: apt-get install them\n{error}") from error
+        run_tool("cmake", ["cmake", "--build", ".", "--parallel", str(os.cpu_count()), "--target", ROUTER], cwd=build)
 
     def adapt(self) -> None:
         """Let Yosys find its data and ABC: it looks beside what the kernel runs, which is the loader."""
@@ -98,11 +140,14 @@ class Tools:
         script.chmod(0o755)
 
     def command(self, program: str, *arguments) -> list:
-        """Command line of a program. BuildError: it is not there, or not adapted."""
-        if not (self._programs / program).exists() or not (self._programs / LOADER).exists():
-            raise BuildError(f"{program} is not in {self.folder}: run python -m pumice.open_xc7 --fetch")
-        command = [*self._loaded(self._programs / program), *arguments]
-        return ["env", f"PYTHONHOME={self.root / 'usr'}", *command]
+        """Command line of a program. BuildError: it is not there, or of an older fetch."""
+        if program == ROUTER:
+            if self.router.exists():
+                return [self.router.resolve(), *arguments]
+        elif (self._programs / program).exists() and (self._programs / LOADER).exists():
+            command = [*self._loaded(self._programs / program), *arguments]
+            return ["env", f"PYTHONHOME={self.root / 'usr'}", *command]
+        raise BuildError(f"{program} is not in {self.folder}: run python -m pumice.open_xc7 --fetch")
 
     @property
     def _programs(self) -> Path:
@@ -120,11 +165,14 @@ class Tools:
         return run_tool(program, self.command(program, *arguments), cwd=cwd, limit_s=limit_s)
 
     def versions(self) -> dict[str, str]:
-        """Of the packages, from the files that were fetched."""
+        """Of the packages and of nextpnr, from the files that were fetched."""
         found = {}
         for package in PACKAGES:
             for deb in (self.folder / "debs").glob(f"{package}_*.deb"):
                 found[package] = deb.name.split("_")[1].replace("%3a", ":")
+        for source in self.folder.glob(f"{SOURCE}_*.orig.tar.xz"):
+            version = source.name.split("_")[1].removesuffix(".orig.tar.xz")
+            found[ROUTER] = f"{version}, {CHANGES.name} {sha256(CHANGES.read_bytes())[:12]}"
         return found
 
 

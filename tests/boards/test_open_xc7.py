@@ -1,6 +1,7 @@
 """The open flow for the XC7Z020 around its tools: what they are told, and what is said of what they answer."""
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from pumice import open_xc7
 from pumice.build import BITSTREAM, MANIFEST, REPORT, BuildError, sha256
 from pumice.frames import FrameError
-from pumice.open_xc7 import ARCHITECTURE, FABRIC, FAMILY, HAND_OFF, LOADER, PART, Tools
+from pumice.open_xc7 import ARCHITECTURE, FABRIC, FAMILY, HAND_OFF, LOADER, PART, ROUTER, Tools
 from pumice.spec.config import TINY
 
 # Stands in for the loader: $1 $2 are the library path, $3 the program.
@@ -56,8 +57,11 @@ def tools(tmp_path, monkeypatch) -> Tools:
         folder.mkdir(parents=True)
     loader.write_text(FAKE_LOADER)
     loader.chmod(0o755)
-    for program in ("yosys", "yosys-abc", "nextpnr-himbaechel-xilinx", "xc7frames2bit", "other"):
+    for program in ("yosys", "yosys-abc", "xc7frames2bit", "other"):
         (tools.root / "usr" / "bin" / program).touch()
+    tools.router.parent.mkdir(parents=True)
+    tools.router.write_text(f'#!/bin/sh\nexec {loader} --library-path none nextpnr "$@"\n')
+    tools.router.chmod(0o755)
     tools.adapt()
     segment = {"baseaddr": "0x00400000", "offset": 0, "words": 2, "frames": 36}
     (family / FABRIC / "tilegrid.json").write_text(
@@ -103,13 +107,14 @@ def test_wires_that_never_meet_the_clock_are_left(tools, tmp_path, monkeypatch):
 class Cell(SimpleNamespace):
     """A LUT for nextpnr's Python: attributes, and the types of the cells behind O6."""
 
-    def __init__(self, attrs: str, *behind: str, kind="SLICE_LUTX", output="O6"):
+    def __init__(self, attrs: str, *behind: str, kind="SLICE_LUTX", output="O6", n_inputs=4):
         users = [SimpleNamespace(cell=SimpleNamespace(type=kind)) for kind in behind]
-        ports = [("A1", SimpleNamespace(net=None)), (output, SimpleNamespace(net=SimpleNamespace(users=users)))]
+        ports = [(f"A{i + 1}", SimpleNamespace(net=Mock() if i < n_inputs else None)) for i in range(6)]
+        ports.append((output, SimpleNamespace(net=SimpleNamespace(users=users))))
         super().__init__(type=kind, attrs=[(name, "1") for name in attrs.split()], ports=ports)
 
 
-def test_luts_have_a_site_each(monkeypatch):
+def test_large_luts_have_a_site_each(monkeypatch):
     cells = {
         "free": Cell("X_ORIG_PORT_A1", "SLICE_LUTX", "SLICE_FFX"),
         "of a multiplexer": Cell("", "SELMUX2_1"),
@@ -117,6 +122,7 @@ def test_luts_have_a_site_each(monkeypatch):
         "of a memory": Cell("X_ORIG_PORT_A1 X_LUT_AS_DRAM", "SLICE_FFX"),
         "a shift register": Cell("X_LUT_AS_SRL", "SLICE_FFX"),
         "a lower one": Cell("", "SLICE_FFX", output="O5"),
+        "small": Cell("", "SLICE_FFX", n_inputs=3),
         "no LUT": Cell("", "SLICE_FFX", kind="DSP48E1_DSP48E1"),
     }
     ctx = Mock(cells=list(cells.items()))
@@ -279,6 +285,71 @@ def test_a_missing_tool_is_named(tools, tmp_path):
 def test_a_tool_that_fails_is_quoted(tools, tmp_path):
     with pytest.raises(BuildError, match="failed:\nbroken"):
         tools.run("other", cwd=tmp_path)
+
+
+SOURCE = """--- a/placer.cc
++++ b/placer.cc
+@@ -1 +1 @@
+-as it comes
++changed
+"""
+# Stands in for CMake: what it builds is what was compiled.
+FAKE_CMAKE = """#!/bin/sh
+case $1 in
+-S) test -z "$LACKING" || { echo Could NOT find Boost; exit 1; };;
+--build) cp ../placer.cc nextpnr-himbaechel-xilinx;;
+esac
+"""
+
+
+@pytest.fixture
+def source(tools, tmp_path, monkeypatch) -> Path:
+    """What is built: nextpnr's, and our changes."""
+    tree = tmp_path / "nextpnr-1.2"
+    tree.mkdir()
+    (tree / "placer.cc").write_text("as it comes\n")
+    subprocess.run(["tar", "-cJf", tools.folder / "nextpnr_1.2+dfsg.orig.tar.xz", tree.name], cwd=tmp_path, check=True)
+    (tmp_path / "nextpnr.patch").write_text(SOURCE)
+    monkeypatch.setattr(open_xc7, "CHANGES", tmp_path / "nextpnr.patch")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "cmake").write_text(FAKE_CMAKE)
+    (programs / "cmake").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    return tree
+
+
+def test_nextpnr_is_built_with_our_changes(tools, source, tmp_path):
+    with pytest.raises(BuildError, match=r"nextpnr-himbaechel-xilinx is not in .*--fetch"):
+        tools.command(ROUTER)  # the one that is there has other changes
+    tools.build_router()
+    (router, *arguments) = tools.command(ROUTER, "--seed", 1)
+    assert router.read_text() == "changed\n"
+    assert arguments == ["--seed", 1]
+    assert tools.versions()[ROUTER] == f"1.2+dfsg, nextpnr.patch {sha256(SOURCE.encode())[:12]}"
+
+
+def test_changes_that_do_not_fit_are_said(tools, source, tmp_path):
+    (tmp_path / "nextpnr.patch").write_text(SOURCE.replace("as it comes", "as it came"))
+    with pytest.raises(BuildError, match=r"patch failed:[^$]*FAILED"):
+        tools.build_router()
+    with pytest.raises(BuildError, match="not in"):
+        tools.command(ROUTER)
+
+
+def test_headers_that_lack_are_named(tools, source, monkeypatch):
+    monkeypatch.setenv("LACKING", "yes")
+    with pytest.raises(BuildError, match=r"needs libboost-all-dev[^$]*Could NOT find Boost"):
+        tools.build_router()
+
+
+def test_fetching_says_what_the_build_needs(tools, monkeypatch, tmp_path):
+    for program in ("apt-get", "dpkg", "patch"):
+        (tmp_path / program).touch()
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"needs cmake g\+\+ libboost-all-dev .*: apt-get install them"):
+        tools.fetch()
 
 
 def test_fetching_needs_apt(tools, monkeypatch, tmp_path):
