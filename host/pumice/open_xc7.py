@@ -33,7 +33,7 @@ PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
 SOURCE = "nextpnr"  # package whose source is built
 BUILD_NEEDS = {"cmake": "cmake", "patch": "patch", "c++": "g++"}  # programs, and Debian's packages
-BUILD_HEADERS = "libboost-all-dev libeigen3-dev python3-dev"
+BUILD_HEADERS = "libboost-all-dev libeigen3-dev pybind11-dev python3-dev"
 SYNTHESIS, ROUTER, PACKER = "yosys", "nextpnr-himbaechel-xilinx", "xc7frames2bit"
 OPTIMISER = "yosys-abc"  # started by Yosys
 SOURCES = ("amaranth", "pythondata-cpu-picorv32", "ziglang")  # make what Yosys reads
@@ -119,9 +119,11 @@ class Tools:
         run_tool("tar", ["tar", "-xf", source.resolve(), "--strip-components=1"], cwd=build.parent)
         run_tool("patch", ["patch", "-p1", "-i", CHANGES], cwd=build.parent)
         settings = {
-            "CMAKE_BUILD_TYPE": "Release", "ARCH": "himbaechel", "HIMBAECHEL_UARCH": "xilinx",
+            "CMAKE_BUILD_TYPE": "Release", "ARCH": "himbaechel", "HIMBAECHEL_UARCH": "xilinx", "HIMBAECHEL_SPLIT": "ON",
             "BUILD_PYTHON": "ON", "BUILD_GUI": "OFF", "BUILD_RUST": "OFF", "BUILD_TESTS": "OFF",
             "EXTERNAL_CHIPDB": "ON", "EXTERNAL_CHIPDB_ROOT": self.share.resolve() / "nextpnr",
+            "HIMBAECHEL_PRJXRAY_DB": self.share.resolve() / "prjxray" / "database",
+            "HIMBAECHEL_XILINX_DEVICES": "",  # no chip database: there is one
         }  # fmt: skip
         words = [f"-D{name}={value}" for name, value in settings.items()]
         try:
