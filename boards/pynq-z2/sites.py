@@ -1,9 +1,9 @@
 """Which places LUTs may take; nextpnr runs this before it places (`pumice.open_xc7`).
 
-A site has two LUTs with common inputs (BELs ``A6LUT``, ``A5LUT`` to ``D``), and inputs that are taken twice keep the
-router busy. So a LUT of more than three inputs takes the 6LUT of a site, and only smaller ones join another; `Z7020`
-would not fit if none did. Those of carry chains, memories and shift registers have their places given.
-`docs/decisions.md`, 26, has the figures.
+A site has two LUTs with common inputs (BELs ``A6LUT``, ``A5LUT`` to ``D``). Where any two may share one, some designs
+keep inputs that the router cannot free. So a LUT of more than three inputs takes the 6LUT of a site, and only smaller
+ones join another; `Z7020` would not fit if none did. Those of carry chains, memories and shift registers have their
+places given. `docs/decisions.md`, 26, has the figures.
 """
 
 from __main__ import ctx  # nextpnr's  # pyright: ignore[reportAttributeAccessIssue]

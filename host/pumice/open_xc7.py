@@ -54,6 +54,11 @@ SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
 CHANGES = ROOT / "boards" / Board.PYNQ_Z2.value / "nextpnr.patch"
 
 
+def changes_id() -> str:
+    """What nextpnr's folder and version name CHANGES by."""
+    return sha256(CHANGES.read_bytes())[:12]
+
+
 @dataclass(frozen=True)
 class Tools:
     """The unpacked packages in ``folder``, run through their own loader and libraries, and the nextpnr built there."""
@@ -102,13 +107,15 @@ class Tools:
             run_tool("dpkg", ["dpkg", "-x", deb, self.root])
         self.adapt()
         if not self.router.exists():
+            for older in self.folder.glob(f"{SOURCE}_*"):
+                older.unlink()
             run_tool("apt-get", ["apt-get", *options, "source", "--download-only", SOURCE], cwd=self.folder)
             self.build_router()
 
     @property
     def router(self) -> Path:
         """The program of nextpnr with the present CHANGES."""
-        return self.folder / f"{SOURCE}-{sha256(CHANGES.read_bytes())[:12]}" / "build" / ROUTER
+        return self.folder / f"{SOURCE}-{changes_id()}" / "build" / ROUTER
 
     def build_router(self) -> None:
         """Build nextpnr from its source in ``folder``; minutes. BuildError: CHANGES do not apply, or headers lack."""
@@ -147,8 +154,7 @@ class Tools:
             if self.router.exists():
                 return [self.router.resolve(), *arguments]
         elif (self._programs / program).exists() and (self._programs / LOADER).exists():
-            command = [*self._loaded(self._programs / program), *arguments]
-            return ["env", f"PYTHONHOME={self.root / 'usr'}", *command]
+            return [*self._loaded(self._programs / program), *arguments]
         raise BuildError(f"{program} is not in {self.folder}: run python -m pumice.open_xc7 --fetch")
 
     @property
@@ -174,7 +180,7 @@ class Tools:
                 found[package] = deb.name.split("_")[1].replace("%3a", ":")
         for source in self.folder.glob(f"{SOURCE}_*.orig.tar.xz"):
             version = source.name.split("_")[1].removesuffix(".orig.tar.xz")
-            found[ROUTER] = f"{version}, {CHANGES.name} {sha256(CHANGES.read_bytes())[:12]}"
+            found[ROUTER] = f"{version}, {CHANGES.name} {changes_id()}"
         return found
 
 

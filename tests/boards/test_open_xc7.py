@@ -287,7 +287,7 @@ def test_a_tool_that_fails_is_quoted(tools, tmp_path):
         tools.run("other", cwd=tmp_path)
 
 
-SOURCE = """--- a/placer.cc
+PATCH = """--- a/placer.cc
 +++ b/placer.cc
 @@ -1 +1 @@
 -as it comes
@@ -309,7 +309,7 @@ def source(tools, tmp_path, monkeypatch) -> Path:
     tree.mkdir()
     (tree / "placer.cc").write_text("as it comes\n")
     subprocess.run(["tar", "-cJf", tools.folder / "nextpnr_1.2+dfsg.orig.tar.xz", tree.name], cwd=tmp_path, check=True)
-    (tmp_path / "nextpnr.patch").write_text(SOURCE)
+    (tmp_path / "nextpnr.patch").write_text(PATCH)
     monkeypatch.setattr(open_xc7, "CHANGES", tmp_path / "nextpnr.patch")
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -326,11 +326,11 @@ def test_nextpnr_is_built_with_our_changes(tools, source, tmp_path):
     (router, *arguments) = tools.command(ROUTER, "--seed", 1)
     assert router.read_text() == "changed\n"
     assert arguments == ["--seed", 1]
-    assert tools.versions()[ROUTER] == f"1.2+dfsg, nextpnr.patch {sha256(SOURCE.encode())[:12]}"
+    assert tools.versions()[ROUTER] == f"1.2+dfsg, nextpnr.patch {sha256(PATCH.encode())[:12]}"
 
 
 def test_changes_that_do_not_fit_are_said(tools, source, tmp_path):
-    (tmp_path / "nextpnr.patch").write_text(SOURCE.replace("as it comes", "as it came"))
+    (tmp_path / "nextpnr.patch").write_text(PATCH.replace("as it comes", "as it came"))
     with pytest.raises(BuildError, match=r"patch failed:[^$]*FAILED"):
         tools.build_router()
     with pytest.raises(BuildError, match="not in"):
