@@ -1,6 +1,37 @@
-"""Delays by whole cycles, masks and shifts; counters as many as there are lanes."""
+"""Delays by whole cycles, masks and shifts; counters as many as there are lanes; registers for many users."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth import Cat, ClockDomain, ClockSignal, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class OwnRegister(wiring.Component):
+    """A register for many users in one place, which synthesis leaves apart from equal ones for those in other places.
+
+    It is a module by itself, and its name as a submodule begins with ``own_`` for that (`pumice.open_xc7.synthesise`).
+
+    Parameters
+    ----------
+    init : int
+        After a reset.
+
+    Members
+    -------
+    d : In(1)
+    q : Out(1)
+        ``d`` of the cycle before.
+    """
+
+    d: Signal
+    q: Signal
+
+    def __init__(self, *, init: int = 0):
+        super().__init__({"d": In(1), "q": Out(1, init=init)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.q.eq(self.d)
+        return m
 
 
 def delayed(m: Module, value, n_cycles: int, *, reset_less: bool = True):
@@ -57,3 +88,17 @@ def half_ahead(value: Value, other: Value) -> Value:
     for a, b in zip(value[:-1], other[:-1], strict=True):
         borrow = Mux(a ^ b, b, borrow)
     return value[-1] ^ other[-1] ^ borrow
+
+
+def domain_with_reset(m: Module, name: str, reset=0) -> None:
+    """A clock domain in ``m`` with the clock of ``sync``, whose reset is a register for many users.
+
+    Parameters
+    ----------
+    reset : Value or int
+        Resets the domain a cycle later, as a reset of ``sync`` does.
+    """
+    domain, register = ClockDomain(name, local=True), OwnRegister(init=1)
+    m.domains += domain
+    m.submodules[f"own_{name}_reset"] = register
+    m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(register.q), register.d.eq(reset)]

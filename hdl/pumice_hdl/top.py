@@ -1,12 +1,13 @@
 """The whole system: host registers, soft core, command walker, DMA and engine between two AXI ports."""
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import DomainRenamer, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.descriptor import BUFFER_LOG
 
 from .engine.engine import Engine
+from .pipeline import domain_with_reset
 from .system.buses import Axi4, Axi4Lite
 from .system.command_walker import CommandWalker
 from .system.dma import Dma
@@ -54,18 +55,19 @@ class System(wiring.Component):
         # reset.hold restarts everything but the host's own registers. AXI bursts cannot be taken back, so DMA and
         # engine go on until the DMA is idle, however short the host's pulse was; soft core and walker wait for that.
         # They restart a cycle later, out of a register for their many flip-flops: what the soft core last wrote takes
-        # longer to become a burst.
+        # longer to become a burst. Two cycles at least, for the engine's cores are another one behind.
         resetting = Signal()
         with m.If(host.hold):
             m.d.sync += resetting.eq(1)
         with m.Elif(~dma.busy):
             m.d.sync += resetting.eq(0)
-        restart = Signal()
-        m.d.sync += restart.eq(resetting & ~dma.busy)
+        restarts, restarted = resetting & ~dma.busy, Signal()
+        m.d.sync += restarted.eq(restarts)
+        domain_with_reset(m, "restarted", restarts | restarted)
         m.d.comb += soft_core.restart.eq(resetting)
         m.submodules.soft_core = soft_core
-        m.submodules.dma = ResetInserter(restart)(dma)
-        m.submodules.engine = ResetInserter(restart)(engine)
+        m.submodules.dma = DomainRenamer("restarted")(dma)
+        m.submodules.engine = DomainRenamer("restarted")(engine)
         m.submodules.walker = ResetInserter(resetting)(walker)
         m.submodules.log_copier = ResetInserter(resetting)(log)
 

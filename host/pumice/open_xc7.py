@@ -18,7 +18,8 @@ import re
 import shlex
 import shutil
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
 from .spec.hwh import hwh
-from .tools import LIMIT_S, BuildError, TimeLimitError, run_tool
+from .tools import LIMIT_S, BuildError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -46,8 +47,7 @@ SUITE = "".join(
 ARCHITECTURE = "x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 TOOLS = ROOT / ".cache" / "xc7"
-RIPUP_LIMIT_S = 1800
-"""For placing, and routing until all paths meet what is asked for, which need not end."""
+MAX_LUT_INPUTS, XOR = 6, "0110"
 REGISTERS = {"FDRE", "FDSE", "FDCE", "FDPE"}
 BLOCK_RAMS = {"RAMB18E1", "RAMB36E1"}
 SITES = ROOT / "boards" / Board.PYNQ_Z2.value / "sites.py"
@@ -204,10 +204,17 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     """Write ``files`` and ``top.json``, the mapped netlist, into ``work``."""
     for name, content in files.items():
         (work / name).write_text(content)
-    script = "read_rtlil top.il; read_verilog soft_core.v; synth_xilinx -flatten -family xc7 -top top"
-    tools.run(SYNTHESIS, "-q", "-p", f"{script}; write_json top.json", cwd=work)
+    # Yosys joins equal registers, unless they are in modules of their own.
+    own = re.findall(r"^module \\(\S+\.own_\w+)$", files["top.il"], re.MULTILINE)
+    script = (
+        "read_rtlil top.il; read_verilog soft_core.v; "
+        f"setattr -mod -set keep_hierarchy 1 {' '.join(own) or '%none'}; synth_xilinx -flatten -family xc7 -top top; "
+        "setattr -mod -unset keep_hierarchy *; flatten; opt_clean -purge; write_json top.json"
+    )
+    tools.run(SYNTHESIS, "-q", "-p", script, cwd=work)
     netlist = json.loads((work / "top.json").read_text())
     join_memories(netlist["modules"]["top"])
+    free_summands(netlist["modules"]["top"])
     insert_hold_buffers(netlist["modules"]["top"])
     (work / "top.json").write_text(json.dumps(netlist))
 
@@ -240,6 +247,45 @@ def join_memories(module: dict) -> None:
             joined["connections"] = wires
             joined["port_directions"] = {pin: "output" if pin.startswith("DO") else "input" for pin in wires}
             cells[names[first]] = joined
+
+
+def free_summands(module: dict) -> None:
+    """Save the LUT of a summand that goes to a carry chain beside its sum with a register.
+
+    A bit of a carry chain takes the sum of two summands, and either of them. Yosys gives it the first; where that is
+    computed, and the second a register's, the second saves the first one's LUT: the sum's computes it.
+
+    Parameters
+    ----------
+    module : dict
+        Flattened, as in Yosys' JSON; LUTs are removed, and others given more inputs.
+    """
+    cells = module["cells"]
+    luts = {cell["connections"]["O"][0]: name for name, cell in cells.items() if cell["type"].startswith("LUT")}
+    n_ends = Counter(bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
+    for cell in [cell for cell in cells.values() if cell["type"] == "CARRY4"]:
+        wires = cell["connections"]
+        for i, (first, both) in enumerate(zip(wires["DI"], wires["S"], strict=True)):
+            if first not in luts or both not in luts or n_ends[first] != 3:  # its LUT, the chain and the sum
+                continue
+            one, total = cells[luts[first]], cells[luts[both]]
+            n_inputs = int(one["type"][3:])
+            summands = [total["connections"][f"I{j}"][0] for j in range(int(total["type"][3:]))]
+            if total["parameters"]["INIT"] != XOR or first not in summands or n_inputs == MAX_LUT_INPUTS:
+                continue
+            summands.remove(first)
+            (second,) = summands
+            if second in luts:
+                continue
+            wires["DI"][i] = second
+            inputs = [one["connections"][f"I{j}"] for j in range(n_inputs)]
+            table = one["parameters"]["INIT"]
+            total["type"] = f"LUT{n_inputs + 1}"
+            total["parameters"]["INIT"] = table.translate(str.maketrans("01", "10")) + table
+            pins = {f"I{j}": bits for j, bits in enumerate([*inputs, [second]])}
+            total["connections"] = {**pins, "O": [both]}
+            total["port_directions"] = {**dict.fromkeys(pins, "input"), "O": "output"}
+            del cells[luts[first]]
 
 
 def insert_hold_buffers(module: dict) -> None:
@@ -287,14 +333,12 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     seed : int
         Of the placer.
     mhz : float
-        Asked for: wires are taken up again until it is met. What has not ended after RIPUP_LIMIT_S is placed and routed
-        without that.
+        Asked for: wires of paths that miss it are taken up again, for some rounds.
 
     Returns
     -------
     routed : dict
-        ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``, ``ripup``: whether wires were
-        taken up again.
+        ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
         Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
 
     Raises
@@ -304,15 +348,10 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     arguments = (
         "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(mhz), "--seed", str(seed),
-        "--pre-place", SITES, "--placer", "static", "--timing-allow-fail", "--report", f"{seed}.json",
+        "--pre-place", SITES, "--placer", "static", "--tmg-ripup", "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
-    ripup = True
-    try:
-        said = tools.run(ROUTER, *arguments, "--tmg-ripup", cwd=work, limit_s=RIPUP_LIMIT_S)
-    except TimeLimitError:
-        ripup = False
-        said = tools.run(ROUTER, *arguments, cwd=work)
+    said = tools.run(ROUTER, *arguments, cwd=work)
     kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")
     (work / f"{seed}.txt").write_text(kept)
     violations = re.search(r"^(\d+) Hold/min time violations", kept, re.MULTILINE)
@@ -322,7 +361,6 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
         "mhz": min(clock["achieved"] for clock in found["fmax"].values()),
         "hold_violations": int(violations[1]) if violations else 0,
         "utilisation": {name: use for name, use in found["utilization"].items() if use["used"]},
-        "ripup": ripup,
     }
 
 
@@ -354,13 +392,12 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     work : Path
         Keeps what the tools write.
     seeds : range
-        Of the placer, one after the other.
+        Of the placer, as many at a time as there are processors.
 
     Returns
     -------
     manifest : dict
-        What MANIFEST holds. ``median_mhz``: over the seeds; ``seeds_without_ripup``: routed without taking wires up
-        again, for that had not ended after RIPUP_LIMIT_S.
+        What MANIFEST holds. ``median_mhz``: over the seeds.
 
     Raises
     ------
@@ -372,7 +409,8 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     files = design(config)
     work.mkdir(parents=True, exist_ok=True)
     synthesise(tools, files, work)
-    routed = [route(tools, work, seed, config.clock_mhz) for seed in seeds]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        routed = list(pool.map(lambda seed: route(tools, work, seed, config.clock_mhz), seeds))
     sound = [result for result in routed if not result["hold_violations"]]
     if not sound:
         tried = ", ".join(str(seed) for seed in seeds)
@@ -391,7 +429,6 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
         seed=best["seed"], clock_mhz=round(board.clock_mhz, 2), clock_mhz_post_route=round(best["mhz"], 2),
         utilisation=best["utilisation"], clock_says=UNTIMED,
         mhz_by_seed={result["seed"]: round(result["mhz"], 2) for result in routed},
-        seeds_without_ripup=[result["seed"] for result in routed if not result["ripup"]],
         median_mhz=round(statistics.median(result["mhz"] for result in routed), 2),
         hand_off_sha256=sha256(hand_off.encode()),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from pumice.spec.stripes import PACKED_ROWS
 from pumice.spec.values import MAX_VALUE_BITS
 
 from ..layouts import LAYER_LAYOUT, bank_write_layout, row_context_layout, row_result_layout
-from ..pipeline import delayed, halves_swapped
+from ..pipeline import OwnRegister, delayed, halves_swapped
 from .address import AddressGenerator
 from .banks import ActivationBanks
 from .bit_reader import BitReader
@@ -96,11 +96,11 @@ class Core(wiring.Component):
         m.submodules.reader = reader = StripeReader(config)
         striped, no_rows = self.front.striped, Signal()
         # What only striped layers need holds still in the others.
-        any_striped = Signal()
-        m.d.sync += any_striped.eq(striped | self.back.striped)
+        m.submodules.own_any_striped = any_striped = OwnRegister()
+        m.d.comb += any_striped.d.eq(striped | self.back.striped)
         lanes, sums = StripeLanes(config), RowSums(config)
-        m.submodules.lanes = EnableInserter(any_striped)(lanes)
-        m.submodules.sums = EnableInserter(any_striped)(sums)
+        m.submodules.lanes = EnableInserter(any_striped.q)(lanes)
+        m.submodules.sums = EnableInserter(any_striped.q)(sums)
 
         # Weight memory to issue.
         wiring.connect(m, wiring.flipped(self.weights), memory.write)
@@ -186,6 +186,8 @@ class Core(wiring.Component):
         ]
 
         # A striped layer: from the banks to the lanes, each with its own terms, and to sums of all lanes.
+        m.submodules.own_striped = own_striped = OwnRegister()
+
         def from_banks(value):
             return delayed(m, value, banks.aligned_latency, reset_less=False)
 
@@ -204,7 +206,8 @@ class Core(wiring.Component):
             lanes.index.eq(from_banks(reader.index)),
             lanes.pairs.eq(self.front.pairs),
             lanes.row_length.eq(self.front.n_channels),
-            macs.striped.eq(delayed(m, self.back.striped, 1)),  # holds long before the first term
+            own_striped.d.eq(self.back.striped),
+            macs.striped.eq(own_striped.q),  # holds long before the first term
             macs.lane_terms.eq(lanes.terms),
             macs.lane_valid.eq(lanes.valid),
             sums.start.eq(delayed(m, self.start & striped, 1, reset_less=False)),

@@ -32,7 +32,7 @@ class RowIssue(wiring.Component):
     Members
     -------
     start : In(1)
-        Drops all state and begins a layer; terms wait for ``enable``.
+        Drops all state and begins a layer; terms wait for ``enable``, which is low in this cycle.
     enable : In(1)
         Steps may go: the previous layer's results are in the banks.
     hold : In(1)
@@ -119,7 +119,7 @@ class RowIssue(wiring.Component):
             ready.eq(row_valid & tile_valid & (self.available | empty)),
             blocked_drain.eq(on_last & drains),
             blocked_store.eq(on_last & no_credit),
-            go.eq(ready & self.enable & ~self.hold & ~blocked_drain & ~blocked_store & ~self.start),
+            go.eq(ready & self.enable & ~self.hold & ~blocked_drain & ~blocked_store),
             self.take.eq(go & ~empty),
         ]
         end_of_row = Signal()

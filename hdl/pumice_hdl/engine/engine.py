@@ -1,6 +1,6 @@
 """The engine: cores, the write bus they share, and the control of layers."""
 
-from amaranth import Module, Mux
+from amaranth import DomainRenamer, Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
@@ -9,6 +9,7 @@ from pumice.spec.descriptor import LAYER
 from ..core.core import Core
 from ..core.row_issue import Activity
 from ..layouts import word_layout
+from ..pipeline import domain_with_reset
 from ..system.buses import BURST_BEATS, LOG_WRITE_LAYOUT, EnginePort, RegisterBus
 from ..system.register_block import RegisterBlock
 from .counters import LayerCounters
@@ -18,6 +19,8 @@ from .write_bus import WriteBus
 
 class Engine(wiring.Component):
     """Runs layers that the soft core describes on weights and activations that the DMA brings.
+
+    A reset takes two cycles at least: the cores have one of their own, a cycle later.
 
     Members
     -------
@@ -58,7 +61,9 @@ class Engine(wiring.Component):
         m.submodules.write_bus = write_bus = WriteBus(config)
         cores = []
         for i in range(config.n_cores):
-            m.submodules[f"core_{i}"] = core = Core(config)
+            core = Core(config)
+            domain_with_reset(m, f"core_{i}")
+            m.submodules[f"core_{i}"] = DomainRenamer(f"core_{i}")(core)
             cores.append(core)
 
         wiring.connect(m, wiring.flipped(self.registers), registers.bus)
