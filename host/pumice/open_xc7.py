@@ -28,7 +28,7 @@ from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
 from .spec.hwh import hwh
-from .tools import LIMIT_S, BuildError, run_tool
+from .tools import LIMIT_S, BuildError, TimeLimitError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -397,7 +397,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     Returns
     -------
     manifest : dict
-        What MANIFEST holds. ``median_mhz``: over the seeds.
+        What MANIFEST holds. ``mhz_by_seed``: 0 for what did not route in time; ``median_mhz``: over all of them.
 
     Raises
     ------
@@ -409,13 +409,21 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     files = design(config)
     work.mkdir(parents=True, exist_ok=True)
     synthesise(tools, files, work)
+
+    def attempt(seed: int) -> dict:
+        try:
+            return route(tools, work, seed, config.clock_mhz)
+        except TimeLimitError:
+            return {"seed": seed, "mhz": 0.0}
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        routed = list(pool.map(lambda seed: route(tools, work, seed, config.clock_mhz), seeds))
-    sound = [result for result in routed if not result["hold_violations"]]
+        routed = list(pool.map(attempt, seeds))
+    sound = [result for result in routed if result["mhz"] and not result["hold_violations"]]
     if not sound:
         tried = ", ".join(str(seed) for seed in seeds)
         raise BuildError(
-            f"paths are too short for their hold times in each placement (seeds {tried}): try another seed"
+            f"paths are too short for their hold times in each placement, or it did not route (seeds {tried}): "
+            "try another seed"
         )
     best = max(sound, key=lambda result: result["mhz"])
     pack(tools, work / f"{best['seed']}.fasm", work / BITSTREAM)
