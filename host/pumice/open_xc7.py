@@ -206,9 +206,9 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
         (work / name).write_text(content)
     # Yosys joins equal registers, unless they are in modules of their own.
     own = re.findall(r"^module \\(\S+\.own_\w+)$", files["top.il"], re.MULTILINE)
+    apart = f"setattr -mod -set keep_hierarchy 1 {' '.join(own)}; " if own else ""
     script = (
-        "read_rtlil top.il; read_verilog soft_core.v; "
-        f"setattr -mod -set keep_hierarchy 1 {' '.join(own) or '%none'}; synth_xilinx -flatten -family xc7 -top top; "
+        f"read_rtlil top.il; read_verilog soft_core.v; {apart}synth_xilinx -flatten -family xc7 -top top; "
         "setattr -mod -unset keep_hierarchy *; flatten; opt_clean -purge; write_json top.json"
     )
     tools.run(SYNTHESIS, "-q", "-p", script, cwd=work)

@@ -171,6 +171,23 @@ def test_single_bits_of_memory_join_to_slices():
     assert len(cells) == 4
 
 
+@pytest.mark.parametrize(
+    ("names", "apart"),
+    [
+        (("top.a.own_x", "top.b.own_y", "top.own.z", "top.known_x"), "-set keep_hierarchy 1 top.a.own_x top.b.own_y;"),
+        (("top.a",), ""),  # without names it would be every module
+    ],
+)
+def test_registers_with_modules_of_their_own_stay_apart(tools, tmp_path, names, apart):
+    text = "".join(f"attribute \\x 1\nmodule \\{name}\nend\n" for name in names)
+    open_xc7.synthesise(tools, {"top.il": text}, tmp_path)
+    (words,) = told(tmp_path)
+    before, after = " ".join(words).split("synth_xilinx -flatten")
+    assert ("keep_hierarchy" in before) == bool(apart)
+    assert apart in before
+    assert after.index("-unset keep_hierarchy *; flatten;") < after.index("write_json")
+
+
 def test_carry_chains_take_the_register_of_a_sum():
     """The other summand's LUT is saved, unless it is wanted elsewhere, as large as LUTs are, or one of two."""
 
