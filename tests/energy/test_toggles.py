@@ -120,7 +120,7 @@ def test_memory_traffic_and_cycles_are_those_of_the_nets(runs):
         assert run.write_bytes == WORD_BYTES * nets["dma/leaving/w_en"]
         in_layers = sum(part.cycles for name, part in run.parts.items() if name != CONTROL)
         assert in_layers == nets["engine/counters/active"]
-        assert in_layers < run.cycles < run.nets["engine/clk"].changes / 2
+        assert in_layers < run.cycles < run.nets["walker/clk"].changes / 2
         # The soft core's price is that of an instruction a cycle.
         assert 0.1 * run.cycles < nets["soft_core/cpu/launch_next_insn"] < run.total.soft_core_cycles
 
