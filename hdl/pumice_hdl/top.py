@@ -7,7 +7,7 @@ from pumice.spec.config import EngineConfig
 from pumice.spec.descriptor import BUFFER_LOG
 
 from .engine.engine import Engine
-from .pipeline import domain_with_reset
+from .pipeline import delayed, domain_with_reset
 from .system.buses import Axi4, Axi4Lite
 from .system.command_walker import CommandWalker
 from .system.dma import Dma
@@ -61,9 +61,8 @@ class System(wiring.Component):
             m.d.sync += resetting.eq(1)
         with m.Elif(~dma.busy):
             m.d.sync += resetting.eq(0)
-        restarts, restarted = resetting & ~dma.busy, Signal()
-        m.d.sync += restarted.eq(restarts)
-        domain_with_reset(m, "restarted", restarts | restarted)
+        restarts = resetting & ~dma.busy
+        domain_with_reset(m, "restarted", restarts | delayed(m, restarts, 1, reset_less=False))
         m.d.comb += soft_core.restart.eq(resetting)
         m.submodules.soft_core = soft_core
         m.submodules.dma = DomainRenamer("restarted")(dma)

@@ -34,6 +34,7 @@ def test_layers_run_one_behind_the_other():
             ctx.set(dut.counters_busy, counters_busy > 0)
             if ctx.get(dut.start):
                 assert core_busy == 0, "start while a front end works"
+                assert not ctx.get(dut.enable), "start while steps may go"
                 events.append(("start", ctx.get(dut.front.segment)))
             if ctx.get(dut.complete):
                 assert core_busy == 0
