@@ -63,22 +63,25 @@ class RowSums(wiring.Component):
         n_lanes = self.config.n_lanes
         pop = Signal()
         # Rows, modulo the queue's length: a lane's queue is never full.
-        taken = Signal(range(QUEUE_ROWS))
+        taken, after = Signal(range(QUEUE_ROWS)), Signal(range(QUEUE_ROWS), init=1)  # after == taken + 1
+        # Whether a lane has a share is a register: the lanes are far apart, and all of them decide whether a row goes.
         shares, waiting, full = [], Signal(n_lanes), Signal(n_lanes)
-        m.d.sync += taken.eq(taken + pop)
+        m.d.sync += [taken.eq(counted(taken, pop)), after.eq(counted(after, pop))]
         for lane in range(n_lanes):
             m.submodules[f"queue{lane}"] = queue = Memory(
                 shape=signed(SHARE_BITS), depth=QUEUE_ROWS, init=[], attrs={"ram_style": "distributed"}
             )
             write, read = queue.write_port(), queue.read_port(domain="comb")
             put = Signal(range(QUEUE_ROWS), name=f"put{lane}")
-            m.d.sync += put.eq(counted(put, self.done[lane]))
+            m.d.sync += [
+                put.eq(counted(put, self.done[lane])),
+                waiting[lane].eq(self.done[lane] | Mux(pop, put != after, waiting[lane])),
+            ]
             m.d.comb += [
                 write.en.eq(self.done[lane]),
                 write.addr.eq(put),
                 write.data.eq(self.shares[lane]),
                 read.addr.eq(taken),
-                waiting[lane].eq(put != taken),
                 full[lane].eq(half_ahead(put, taken)),
             ]
             shares.append(read.data)
@@ -86,9 +89,10 @@ class RowSums(wiring.Component):
 
         # A row goes when all of it is there, with its header, and there is room for its result.
         outstanding = Signal(range(MAX_ROWS + 1))
+        no_room = outstanding[-1]  # MAX_ROWS, a power of two
         header = self.headers.payload
         m.d.comb += [
-            pop.eq(waiting.all() & self.headers.valid & (outstanding != MAX_ROWS) & ~self.finished),
+            pop.eq(waiting.all() & self.headers.valid & ~no_room & ~self.finished),
             self.headers.ready.eq(pop),
         ]
         with m.If(pop & header.last):
@@ -156,5 +160,6 @@ class RowSums(wiring.Component):
             result.tile.n_store.eq(r.n_rows),
             self.drained.eq(outstanding == 0),
         ]
-        m.d.sync += outstanding.eq(outstanding + pop - Mux(leaves, r.n_rows, 0))
+        left = (outstanding - Mux(leaves, r.n_rows, 0))[: len(outstanding)]
+        m.d.sync += outstanding.eq(counted(left, pop))  # pop is late, and so not in the sum
         return m

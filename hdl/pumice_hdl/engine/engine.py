@@ -9,7 +9,7 @@ from pumice.spec.descriptor import LAYER
 from ..core.core import Core
 from ..core.row_issue import Activity
 from ..layouts import word_layout
-from ..pipeline import domain_with_reset
+from ..pipeline import delayed, domain_with_reset
 from ..system.buses import BURST_BEATS, LOG_WRITE_LAYOUT, EnginePort, RegisterBus
 from ..system.register_block import RegisterBlock
 from .counters import LayerCounters
@@ -75,6 +75,9 @@ class Engine(wiring.Component):
             registers.completed_n.eq(self.completed),
         ]
 
+        # Weights reach their memories a cycle later, for these are far from the DMA.
+        weights, weights_valid = self.memories.weight_writes.p, self.memories.weight_writes.valid
+        late_weights = delayed(m, weights, 1)
         all_idle, all_drained = 1, 1
         for i, core in enumerate(cores):
             wiring.connect(m, core.results, write_bus.results[i])
@@ -85,9 +88,9 @@ class Engine(wiring.Component):
                 core.enable.eq(sequencer.enable),
                 core.banks.eq(write_bus.banks),
                 core.banks.enable.eq(Mux(write_bus.cores[i], write_bus.banks.enable, 0)),
-                core.weights.enable.eq(self.memories.weight_writes.valid & (self.memories.weight_writes.p.core == i)),
-                core.weights.address.eq(self.memories.weight_writes.p.address),
-                core.weights.data.eq(self.memories.weight_writes.p.data),
+                core.weights.enable.eq(delayed(m, weights_valid & (weights.core == i), 1, reset_less=False)),
+                core.weights.address.eq(late_weights.address),
+                core.weights.data.eq(late_weights.data),
                 counters.activities[i].eq(core.activity),
                 counters.nonzeros[i].eq(core.nonzero),
             ]

@@ -379,10 +379,11 @@ class Dma(wiring.Component):
         # Writes: source -> queue -> memory. A word is asked for when the queue has room for all that are under way.
         m.submodules.leaving = leaving = SyncFIFO(width=64, depth=SOURCE_WORDS)
         n_ahead = Signal(range(SOURCE_WORDS + 1))  # words asked for and not yet sent
+        no_room = n_ahead[-1]  # SOURCE_WORDS, a power of two
         ask, asked, sent, answered, ram_answers = Signal(), Signal(), Signal(), Signal(), Signal()
         leaves, answers = data.View(burst_sent, unanswered.w_data), data.View(burst_sent, unanswered.r_data)
         m.d.comb += [
-            ask.eq(busy & running.write & asks & (n_ahead != SOURCE_WORDS)),
+            ask.eq(busy & running.write & asks & ~no_room),
             engine.activation_reads.valid.eq(ask & (running.space == SPACE_ACTIVATIONS)),
             engine.activation_reads.payload.eq(Cat(C(0, 3), running.local)),
             self.ram.read.eq(ask & (running.space == SPACE_CPU_RAM)),
