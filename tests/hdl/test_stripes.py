@@ -9,11 +9,11 @@ from pumice.spec.config import TINY
 from pumice.spec.numerics import requantise
 from pumice.spec.stripes import THROTTLE_ROWS, byte_slots, pair_slots
 from pumice_hdl.core.mac import MacArray
-from pumice_hdl.core.row_sums import RowSums
+from pumice_hdl.core.row_sums import MAX_ROWS, RowSums
 from pumice_hdl.core.stripe_lanes import StripeLanes
 
 SEED = 11
-LAYER = {"zero_point": -3, "low": -100, "high": 110, "n_store": 4}
+LAYER = {"zero_point": -3, "low": -100, "high": 110}
 
 
 class Path(wiring.Component):
@@ -36,7 +36,7 @@ class Path(wiring.Component):
         return m
 
 
-def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandoned=False):
+def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, n_store=4, shift=7, abandoned=False):
     """Bytes of each row's address, in order, from a layer of ``rows`` (rows, vectors, lanes) on a ``vector``."""
     dut = Path()
     lanes, sums = dut.lanes, dut.sums
@@ -97,7 +97,7 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandon
             ctx.set(sums.headers.valid, 0)
 
     async def collect(ctx):
-        for name, value in LAYER.items():
+        for name, value in {**LAYER, "n_store": n_store}.items():
             ctx.set(getattr(sums.layer, name), value)
         for _ in range(60 * (len(rows) + len(slots)) + 1000):
             if len(got) == len(rows):
@@ -111,7 +111,7 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, shift=7, abandon
                 sums.results.p.data,
             )
             if valid and ready:
-                assert n <= LAYER["n_store"]
+                assert n <= n_store
                 for k in range(n):
                     assert address + k not in got
                     got[address + k] = data[k]
@@ -144,6 +144,14 @@ def test_rows_match_numpy(pairs, p_slot, p_header, p_ready, n_vectors):
     rows = (rng.integers(-128, 128, shape) * (rng.random(shape) < 0.5)).astype(np.int8)
     vector = rng.integers(-128, 128, shape[1:]).astype(np.int8)
     run(rows, vector, pairs, rng, p_slot=p_slot, p_header=p_header, p_ready=p_ready)
+
+
+def test_rows_wait_for_room():
+    """More rows than there is room for between the queues and a slow bus, each a write."""
+    rng = np.random.default_rng(SEED)
+    rows = rng.integers(-128, 128, (2 * MAX_ROWS, 1, TINY.n_lanes), np.int8)
+    vector = rng.integers(-128, 128, rows.shape[1:], np.int8)
+    run(rows, vector, 0, rng, p_slot=1, p_header=1, p_ready=0.02, n_store=1)
 
 
 @pytest.mark.parametrize("pairs", [0, 1])
