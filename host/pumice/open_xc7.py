@@ -23,12 +23,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .build import BITSTREAM, MANIFEST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
+from .build import BITSTREAM, MANIFEST, NETLIST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
 from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
 from .spec.hwh import hwh
-from .tools import LIMIT_S, BuildError, TimeLimitError, run_tool
+from .tools import BuildError, TimeLimitError, run_tool
 
 PART, FABRIC, FAMILY = PYNQ_Z2.part, "xc7z020", "zynq7"
 PACKAGES = ("yosys", "nextpnr-himbaechel-xilinx-chipdb", "prjxray", "prjxray-database")
@@ -168,9 +168,9 @@ class Tools:
     def _loaded(self, program: Path) -> list[Path | str]:
         return [self._programs / LOADER, "--library-path", self._libraries, program]
 
-    def run(self, program: str, *arguments, cwd: Path, limit_s: float = LIMIT_S) -> str:
-        """What a program says. BuildError: it is not there, or fails; TimeLimitError: it takes too long."""
-        return run_tool(program, self.command(program, *arguments), cwd=cwd, limit_s=limit_s)
+    def run(self, program: str, *arguments, cwd: Path, log: Path | None = None) -> str:
+        """What a program says, as `run_tool`. BuildError: not there, or it fails; TimeLimitError: it takes too long."""
+        return run_tool(program, self.command(program, *arguments), cwd=cwd, log=log)
 
     def versions(self) -> dict[str, str]:
         """Of the packages and of nextpnr, from the files that were fetched."""
@@ -182,6 +182,19 @@ class Tools:
             version = source.name.split("_")[1].removesuffix(".orig.tar.xz")
             found[ROUTER] = f"{version}, {CHANGES.name} {changes_id()}"
         return found
+
+
+def keep(path: Path, content: str) -> None:
+    """Write a file, whole or not at all: a build that is ended goes on from what it has kept."""
+    begun = path.with_suffix(".begun")
+    begun.write_text(content)
+    begun.replace(path)
+
+
+def build_id(config: EngineConfig, files: dict[str, str], tools: Tools) -> str:
+    """Names what a build has made so far: the same for the same sources, tools and clock."""
+    made_by = [Path(__file__).read_text(), SITES.read_text(), str(tools.versions()), str(config.clock_mhz)]
+    return sha256(json.dumps([files, made_by]).encode())[:12]
 
 
 def design(config: EngineConfig) -> dict[str, str]:
@@ -201,7 +214,7 @@ def design(config: EngineConfig) -> dict[str, str]:
 
 
 def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
-    """Write ``files`` and ``top.json``, the mapped netlist, into ``work``."""
+    """Write ``files`` and NETLIST, mapped, into ``work``."""
     for name, content in files.items():
         (work / name).write_text(content)
     # Yosys joins equal registers, unless they are in modules of their own.
@@ -209,14 +222,14 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     apart = f"setattr -mod -set keep_hierarchy 1 {' '.join(own)}; " if own else ""
     script = (
         f"read_rtlil top.il; read_verilog soft_core.v; {apart}synth_xilinx -flatten -family xc7 -top top; "
-        "setattr -mod -unset keep_hierarchy *; flatten; opt_clean -purge; write_json top.json"
+        "setattr -mod -unset keep_hierarchy *; flatten; opt_clean -purge; write_json mapped.json"
     )
     tools.run(SYNTHESIS, "-q", "-p", script, cwd=work)
-    netlist = json.loads((work / "top.json").read_text())
+    netlist = json.loads((work / "mapped.json").read_text())
     join_memories(netlist["modules"]["top"])
     free_summands(netlist["modules"]["top"])
     insert_hold_buffers(netlist["modules"]["top"])
-    (work / "top.json").write_text(json.dumps(netlist))
+    keep(work / NETLIST, json.dumps(netlist))
 
 
 def join_memories(module: dict) -> None:
@@ -329,7 +342,7 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     Parameters
     ----------
     work : Path
-        Has ``top.json``.
+        Has NETLIST.
     seed : int
         Of the placer.
     mhz : float
@@ -339,7 +352,7 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     -------
     routed : dict
         ``seed``, ``mhz`` of the slowest timed path, ``hold_violations``, ``utilisation``.
-        Writes ``<seed>.fasm`` and, from utilisation on, what nextpnr said: ``<seed>.txt``.
+        Writes ``<seed>.fasm`` and what nextpnr says: ``<seed>.log``, and from utilisation on ``<seed>.txt``.
 
     Raises
     ------
@@ -347,11 +360,11 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     arguments = (
-        "--device", PART, "--chipdb", chip, "--json", "top.json", "--freq", str(mhz), "--seed", str(seed),
+        "--device", PART, "--chipdb", chip, "--json", NETLIST, "--freq", str(mhz), "--seed", str(seed),
         "--pre-place", SITES, "--placer", "static", "--tmg-ripup", "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
-    said = tools.run(ROUTER, *arguments, cwd=work)
+    said = tools.run(ROUTER, *arguments, cwd=work, log=work / f"{seed}.log")
     kept = report(said, f"{ROUTER}, post-route; {UNTIMED}")
     (work / f"{seed}.txt").write_text(kept)
     violations = re.search(r"^(\d+) Hold/min time violations", kept, re.MULTILINE)
@@ -390,7 +403,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
         unless all is well. The hand-off has the fastest clock that the processor makes and the slowest timed path
         allows.
     work : Path
-        Keeps what the tools write.
+        Keeps what the tools write, in a folder for each ``build_id``: what is there is not made again.
     seeds : range
         Of the placer, as many at a time as there are processors.
 
@@ -407,14 +420,21 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     """
     at = commit()  # the tree may move on while the tools work
     files = design(config)
+    work = work / build_id(config, files, tools)
     work.mkdir(parents=True, exist_ok=True)
-    synthesise(tools, files, work)
+    if not (work / NETLIST).exists():
+        synthesise(tools, files, work)
 
     def attempt(seed: int) -> dict:
+        found = work / f"{seed}.result.json"
+        if found.exists():
+            return json.loads(found.read_text())
         try:
-            return route(tools, work, seed, config.clock_mhz)
-        except TimeLimitError:
+            result = route(tools, work, seed, config.clock_mhz)
+        except TimeLimitError:  # tried again by the next build
             return {"seed": seed, "mhz": 0.0}
+        keep(found, json.dumps(result))
+        return result
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         routed = list(pool.map(attempt, seeds))

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,15 @@ class TimeLimitError(BuildError):
     """A tool took longer than it may."""
 
 
-def run_tool(name: str, command: Sequence[str | Path], *, cwd: Path | None = None, limit_s: float = LIMIT_S) -> str:
-    """Run a tool, ``name`` for messages, in ``cwd``; what it says.
+def run_tool(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    limit_s: float = LIMIT_S,
+    log: Path | None = None,
+) -> str:
+    """Run a tool, ``name`` for messages, in ``cwd``; what it says, which is in ``log`` as soon as it is said.
 
     Raises
     ------
@@ -38,17 +46,18 @@ def run_tool(name: str, command: Sequence[str | Path], *, cwd: Path | None = Non
         It took longer than ``limit_s`` seconds and was ended.
     """
     words = ["nice", f"-n{NICE}", *map(str, command)]
-    try:
-        run = subprocess.run(
-            words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit_s
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TimeLimitError(
-            f"{name} was ended after {limit_s:g} s: try a smaller configuration, or another seed"
-        ) from error
+    with open(log, "w+") if log else tempfile.TemporaryFile("w+") as said:
+        try:
+            run = subprocess.run(words, cwd=cwd, stdout=said, stderr=subprocess.STDOUT, check=False, timeout=limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise TimeLimitError(
+                f"{name} was ended after {limit_s:g} s: try a smaller configuration, or another seed"
+            ) from error
+        said.seek(0)
+        text = said.read()
     if run.returncode:
-        raise BuildError(f"{name} failed:\n" + "\n".join(run.stdout.splitlines()[-LAST_LINES:]))
-    return run.stdout
+        raise BuildError(f"{name} failed:\n" + "\n".join(text.splitlines()[-LAST_LINES:]))
+    return text
 
 
 def wasm(tool: str, *arguments: str) -> list[str]:

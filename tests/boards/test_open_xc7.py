@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -28,7 +29,7 @@ case $3 in
   echo T_X0Y0.ON > $fasm; cat $SAID;;
 */yosys) echo '{"modules": {"top": {"cells": {
     "q": {"type": "FDRE", "connections": {"Q": [2]}},
-    "m": {"type": "RAMB18E1", "connections": {"DIADI": [2]}}}}}}' > top.json;;
+    "m": {"type": "RAMB18E1", "connections": {"DIADI": [2]}}}}}}' > mapped.json;;
 *frames2bit) cat "$9" > "${11}";;
 */yosys-abc.bin) ;;
 *) echo broken; exit 1;;
@@ -270,8 +271,9 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     folder, work = tmp_path / "product", tmp_path / "work"
     manifest = open_xc7.build_pynq_z2(TINY, folder, tools, work, seeds=range(3, 6))
     assert json.loads((folder / MANIFEST).read_text()) == json.loads(json.dumps(manifest))
-    assert (work / "top.il").read_text() == "netlist"
-    assert "LUT1" in (work / "top.json").read_text()
+    (kept,) = work.iterdir()
+    assert (kept / "top.il").read_text() == "netlist"
+    assert "LUT1" in (kept / "top.json").read_text()
     assert sorted(path.name for path in folder.iterdir()) == sorted((BITSTREAM, HAND_OFF, MANIFEST, REPORT))
     assert sha256((folder / BITSTREAM).read_bytes()) == manifest["bitstream_sha256"]
     assert sha256((folder / HAND_OFF).read_bytes()) == manifest["hand_off_sha256"]
@@ -286,6 +288,30 @@ def test_products_agree(tools, tmp_path, monkeypatch):
     assert tried == {"3", "4", "5"}
     (paths,) = (words for words in told(tmp_path) if words[2].endswith("xc7frames2bit"))
     assert paths[paths.index("--frm_file") + 1] == "3.frames"  # its name is in the bitstream: no folder of this machine
+
+
+def test_a_build_goes_on_from_what_is_there(tools, tmp_path, monkeypatch):
+    """What has been synthesised and routed is not done again, unless sources, clock or tools are others."""
+    files = {"top.il": "netlist", "soft_core.v": "core"}
+    monkeypatch.setattr(open_xc7, "design", lambda config: files)
+
+    def build(config=TINY) -> list[str]:
+        """What the build ran."""
+        (tmp_path / "told").write_text("")
+        open_xc7.build_pynq_z2(config, tmp_path / "product", tools, tmp_path / "work", seeds=range(1, 3))
+        return [Path(words[2]).name for words in told(tmp_path)]
+
+    whole = build()
+    assert sorted(whole) == ["nextpnr", "nextpnr", "xc7frames2bit", "yosys"]
+    assert build() == ["xc7frames2bit"]
+    (kept,) = (tmp_path / "work").iterdir()
+    (kept / "2.result.json").unlink()  # ended while it routed
+    assert build() == ["nextpnr", "xc7frames2bit"]
+    assert sorted(build(replace(TINY, clock_mhz=100.0))) == sorted(whole)
+    files["top.il"] += "+"
+    assert sorted(build()) == sorted(whole)
+    monkeypatch.setattr(Tools, "versions", lambda self: {"yosys": "next"})
+    assert sorted(build()) == sorted(whole)
 
 
 def test_hold_times_come_before_the_clock(tools, tmp_path, monkeypatch):
