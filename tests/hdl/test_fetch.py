@@ -32,7 +32,7 @@ class FetchFromMemory(wiring.Component):
                 "values": Out(stream.Signature(64)),
                 "has_indices": Out(1),
                 "loaded": Out(1),
-                "n_rows": Out(16),
+                "no_rows": Out(1),
             }
         )
 
@@ -54,7 +54,7 @@ class FetchFromMemory(wiring.Component):
             self.table.eq(fetch.table),
             self.table_valid.eq(fetch.table_valid),
             self.loaded.eq(fetch.loaded),
-            self.n_rows.eq(fetch.n_rows),
+            self.no_rows.eq(fetch.no_rows),
             self.has_indices.eq(fetch.has_indices),
         ]
         return m

@@ -1,7 +1,7 @@
 """A core: its own weights and activation banks, one non-zero a cycle to all lanes."""
 
 from amaranth import Cat, EnableInserter, Module, Mux, Signal, unsigned
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.formats import MAX_INDEX_BITS
@@ -13,6 +13,7 @@ from ..pipeline import OwnRegister, delayed, halves_swapped
 from .address import AddressGenerator
 from .banks import ActivationBanks
 from .bit_reader import BitReader
+from .context_queue import ContextQueue
 from .drain import RESULT_CREDITS, Drain
 from .fetch import SegmentFetch
 from .mac import MacArray
@@ -91,13 +92,17 @@ class Core(wiring.Component):
         m.submodules.addresses = addresses = AddressGenerator(config)
         m.submodules.banks = banks = ActivationBanks(config)
         m.submodules.macs = macs = MacArray(config)
-        m.submodules.contexts = contexts = fifo.SyncFIFO(width=row_context_layout(config).size, depth=RESULT_CREDITS)
+        m.submodules.contexts = contexts = ContextQueue(row_context_layout(config), RESULT_CREDITS)
         m.submodules.drain = drain = Drain(config)
         m.submodules.reader = reader = StripeReader(config)
         striped, no_rows = self.front.striped, Signal()
+        no_indices = delayed(m, ~fetch.has_indices, 1)
         # What only striped layers need holds still in the others.
         m.submodules.own_any_striped = any_striped = OwnRegister()
         m.d.comb += any_striped.d.eq(striped | self.back.striped)
+        # Where headers go holds a cycle after the start, long before they come.
+        m.submodules.own_to_sums = to_sums = OwnRegister()
+        m.d.comb += to_sums.d.eq(striped)
         lanes, sums = StripeLanes(config), RowSums(config)
         m.submodules.lanes = EnableInserter(any_striped.q)(lanes)
         m.submodules.sums = EnableInserter(any_striped.q)(sums)
@@ -124,14 +129,14 @@ class Core(wiring.Component):
             issue.start.eq(self.start & ~striped),
             issue.enable.eq(self.enable),
             issue.loaded.eq(fetch.loaded),
-            issue.n_rows.eq(fetch.n_rows),
-            issue.available.eq((index_bits.available | ~fetch.has_indices) & value_bits.available),
-            issue.headers.valid.eq(fetch.headers.valid & ~striped),
+            issue.no_rows.eq(fetch.no_rows),
+            issue.available.eq((index_bits.available | no_indices) & value_bits.available),
+            issue.headers.valid.eq(fetch.headers.valid & ~to_sums.q),
             issue.headers.payload.eq(fetch.headers.payload),
-            sums.headers.valid.eq(fetch.headers.valid & striped),
+            sums.headers.valid.eq(fetch.headers.valid & to_sums.q),
             sums.headers.payload.eq(fetch.headers.payload),
-            fetch.headers.ready.eq(Mux(striped, sums.headers.ready, issue.headers.ready)),
-            no_rows.eq(fetch.loaded & (fetch.n_rows == 0)),
+            fetch.headers.ready.eq(Mux(to_sums.q, sums.headers.ready, issue.headers.ready)),
+            no_rows.eq(fetch.loaded & fetch.no_rows),
             self.idle.eq(Mux(striped, reader.idle & (sums.finished | no_rows), issue.idle)),
             self.drained.eq(issue.drained & sums.drained),
             self.activity.eq(Mux(striped, reader.activity, issue.activity)),
@@ -155,8 +160,8 @@ class Core(wiring.Component):
         m.d.sync += held.eq(self.peek.valid)
         m.d.comb += [
             addresses.layer.eq(self.front),
-            addresses.taps.eq(fetch.taps),
-            addresses.taps_valid.eq(fetch.taps_valid),
+            addresses.taps.eq(delayed(m, fetch.taps, 1)),  # on the way from the weight memory
+            addresses.taps_valid.eq(delayed(m, fetch.taps_valid, 1, reset_less=False)),
             addresses.term.step.eq(decoders.step),
             addresses.term.first.eq(issue.term_first),
             addresses.term.last.eq(issue.term_last),
@@ -195,9 +200,9 @@ class Core(wiring.Component):
             reader.start.eq(self.start & striped),
             lanes.restart.eq(from_banks(reader.start)),
             reader.enable.eq(self.enable),
-            reader.throttle.eq(sums.throttle),
+            reader.throttle.eq(delayed(m, sums.throttle, 1, reset_less=False)),  # the lanes are far away
             reader.loaded.eq(fetch.loaded),
-            reader.n_rows.eq(fetch.n_rows),
+            reader.no_rows.eq(fetch.no_rows),
             reader.n_slots.eq(fetch.n_slots),
             reader.layer.eq(self.front),
             lanes.vector.eq(banks.aligned),
@@ -217,17 +222,14 @@ class Core(wiring.Component):
         ]
 
         # Accumulators to results.
+        wiring.connect(m, issue.contexts, contexts.rows)
+        wiring.connect(m, contexts.drained, drain.contexts)
         m.d.comb += [
-            contexts.w_en.eq(issue.contexts.valid),
-            contexts.w_data.eq(issue.contexts.payload),
-            issue.contexts.ready.eq(contexts.w_rdy),
-            drain.contexts.valid.eq(contexts.r_rdy),
-            drain.contexts.payload.eq(contexts.r_data),
-            contexts.r_en.eq(drain.contexts.ready),
+            contexts.may_push.eq(issue.may_push),
             drain.layer.eq(self.back),
             drain.accumulators.eq(macs.accumulators),
             drain.done.eq(macs.done),
-            issue.result_taken.eq(drain.taken),
+            issue.result_taken.eq(delayed(m, drain.taken, 1, reset_less=False)),  # the write bus is far away
         ]
         # A striped layer uses part of a result, and only that is chosen.
         striped, row, sums_row = self.back.striped, self.results.payload, sums.results.payload

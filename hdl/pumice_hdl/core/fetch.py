@@ -100,8 +100,8 @@ class SegmentFetch(wiring.Component):
         There is an index stream; valid while ``loaded``.
     loaded : Out(1)
         Preamble, taps and value table have been delivered.
-    n_rows : Out(16)
-        Rows of this core; valid while ``loaded``.
+    no_rows : Out(1)
+        This core has no rows; valid while ``loaded``.
     """
 
     def __init__(self, config: EngineConfig):
@@ -123,7 +123,7 @@ class SegmentFetch(wiring.Component):
                 "has_indices": Out(1),
                 "n_slots": Out(16),
                 "loaded": Out(1),
-                "n_rows": Out(16),
+                "no_rows": Out(1),
             }
         )
 
@@ -172,6 +172,7 @@ class SegmentFetch(wiring.Component):
         # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
             self.has_indices.eq(n_index_words != 0),
+            self.no_rows.eq(preamble.n_rows == 0),
             header_last.eq(index_words.base - 1),
             value_words.base.eq(index_words.base + n_index_words),
         ]
@@ -179,7 +180,6 @@ class SegmentFetch(wiring.Component):
 
         m.d.comb += [
             address.eq(cursor),
-            self.n_rows.eq(preamble.n_rows),
             self.n_slots.eq(preamble.n_index_words),
         ]
         with m.Switch(state):

@@ -37,8 +37,8 @@ class RowIssue(wiring.Component):
         Steps may go: the previous layer's results are in the banks.
     hold : In(1)
         No step goes in this cycle (the DMA reads activations).
-    loaded, n_rows : In
-        From `SegmentFetch`: the preamble is read; rows of this core.
+    loaded, no_rows : In(1)
+        From `SegmentFetch`: the preamble is read; this core has no rows.
     headers, tiles : In(stream)
         Row table and tiles; the table repeats for each tile.
     available : In(1)
@@ -50,8 +50,9 @@ class RowIssue(wiring.Component):
     term_first, term_last, term_valid, row_base, position : Out
         What goes with the step, which the decoder gives: first or last of its row, the row's base address, the tile's
         position; one cycle after ``take``.
-    contexts : Out(stream)
-        Pushed with each row's last step; a push is never refused (at most RESULT_CREDITS are outstanding).
+    contexts, may_push : Out(stream), Out(1)
+        Pushed with each row's last step; a push is never refused (at most RESULT_CREDITS are outstanding). Early in
+        the cycle ``may_push`` says that there can be one.
     result_taken : In(1)
         A row result has left the core: returns a credit.
     idle : Out(1)
@@ -70,7 +71,7 @@ class RowIssue(wiring.Component):
                 "enable": In(1),
                 "hold": In(1),
                 "loaded": In(1),
-                "n_rows": In(16),
+                "no_rows": In(1),
                 "headers": In(stream.Signature(ROW_LAYOUT)),
                 "tiles": In(stream.Signature(tile_layout(config))),
                 "available": In(1),
@@ -83,6 +84,7 @@ class RowIssue(wiring.Component):
                 "row_base": Out(config.address_bits),
                 "position": Out(config.address_bits),
                 "contexts": Out(stream.Signature(row_context_layout(config))),
+                "may_push": Out(1),
                 "result_taken": In(1),
                 "idle": Out(1),
                 "drained": Out(1),
@@ -165,6 +167,7 @@ class RowIssue(wiring.Component):
         ]
         m.d.comb += [
             self.contexts.valid.eq(end_of_row),
+            self.may_push.eq(on_last),
             self.contexts.p.bias.eq(row.bias),
             self.contexts.p.multiplier.eq(row.multiplier),
             self.contexts.p.shift.eq(row.shift),
@@ -182,7 +185,7 @@ class RowIssue(wiring.Component):
 
         with m.If(settle != 0):
             m.d.sync += settle.eq(settle - 1)
-        with m.If((end_of_tile & tile.last) | (self.loaded & (self.n_rows == 0))):
+        with m.If((end_of_tile & tile.last) | (self.loaded & self.no_rows)):
             m.d.sync += finished.eq(1)
         with m.If(go):
             m.d.sync += [begun.eq(1), settle.eq(ADDRESS_SETTLE)]

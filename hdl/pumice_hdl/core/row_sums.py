@@ -160,6 +160,7 @@ class RowSums(wiring.Component):
             result.tile.n_store.eq(r.n_rows),
             self.drained.eq(outstanding == 0),
         ]
-        left = (outstanding - Mux(leaves, r.n_rows, 0))[: len(outstanding)]
+        # When results leave is known late: their room comes back in the next cycle.
+        left = (outstanding - delayed(m, Mux(leaves, r.n_rows, 0), 1, reset_less=False))[: len(outstanding)]
         m.d.sync += outstanding.eq(counted(left, pop))  # pop is late, and so not in the sum
         return m

@@ -23,8 +23,8 @@ class StripeReader(wiring.Component):
         Reads may go: the previous layer's results are in the banks; no read in this cycle.
     throttle : In(1)
         No slot is read in this cycle: row sums wait for the requantiser.
-    loaded, n_rows, n_slots : In
-        From `SegmentFetch`: the preamble is read; rows of this core (0: nothing is read) and slots.
+    loaded, no_rows, n_slots : In
+        From `SegmentFetch`: the preamble is read; this core has no rows (nothing is read); slots.
     layer : In(LAYER_LAYOUT)
         Front descriptor: ``n_channels, channel_pitch, n_valid`` are used while not ``idle``.
     address : Out(config.address_bits)
@@ -48,7 +48,7 @@ class StripeReader(wiring.Component):
                 "hold": In(1),
                 "throttle": In(1),
                 "loaded": In(1),
-                "n_rows": In(16),
+                "no_rows": In(1),
                 "n_slots": In(16),
                 "layer": In(LAYER_LAYOUT),
                 "address": Out(config.address_bits),
@@ -75,7 +75,7 @@ class StripeReader(wiring.Component):
         with m.If(self.valid):
             m.d.sync += [row.eq(row + 1), left.eq(left - 1), settle.eq(SETTLE_CYCLES)]
         may = Signal()
-        m.d.comb += may.eq(self.enable & ~self.hold & self.loaded & (self.n_rows != 0))
+        m.d.comb += may.eq(self.enable & ~self.hold & self.loaded & ~self.no_rows)
         with m.FSM(init="IDLE", name="reader") as reader:
             m.d.comb += finished.eq(reader.ongoing("IDLE"))
             with m.State("IDLE"), m.If(self.start):
@@ -95,7 +95,7 @@ class StripeReader(wiring.Component):
                             left.eq(self.n_slots),
                         ]
                         m.next = "SLOTS"
-                with m.If(self.loaded & (self.n_rows == 0)):
+                with m.If(self.loaded & self.no_rows):
                     m.next = "IDLE"
             with m.State("SLOTS"):
                 m.d.comb += [self.is_slot.eq(1), self.valid.eq(may & ~self.throttle)]

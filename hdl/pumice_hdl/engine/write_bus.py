@@ -19,8 +19,9 @@ TURNS = 16
 class WriteBus(wiring.Component):
     """Merges row results, DMA writes and gaps into one bank write a cycle, broadcast to all cores.
 
-    The cores' results share the store unit round robin. Its writes come before the DMA's, and these before the gap
-    filler's; but each of the two goes first in one cycle of `TURNS`. Writes of one source reach the banks in order.
+    The cores' results share the store unit round robin. Its writes come before the DMA's, and these, but for the first
+    of several, before the gap filler's; but each of the two goes first in one cycle of `TURNS`, a DMA write if it has
+    waited before. Writes of one source reach the banks in order.
 
     Members
     -------
@@ -84,11 +85,14 @@ class WriteBus(wiring.Component):
         turn = Signal(range(TURNS))
         take_store, take_dma, take_gap = Signal(), Signal(), Signal()
         store_waits, dma_waits, gap_waits = store.writes.valid, self.activation_writes.valid, gaps.writes.valid
-        m.d.sync += turn.eq(turn + 1)
+        # The DMA is far away: what it says reaches the other sources a cycle later.
+        dma_waited, dma_left = Signal(), Signal()
+        m.d.sync += [turn.eq(turn + 1), dma_waited.eq(dma_waits), dma_left.eq(dma_waits & ~take_dma)]
+        dma_first, gap_first = dma_left & (turn == 0), turn == TURNS // 2
         m.d.comb += [
-            take_gap.eq(gap_waits & ((turn == TURNS // 2) | ~(store_waits | dma_waits))),
-            take_dma.eq(dma_waits & ~take_gap & ((turn == 0) | ~store_waits)),
-            take_store.eq(store_waits & ~take_gap & ~take_dma),
+            take_gap.eq(gap_waits & (gap_first | ~(store_waits | dma_waited))),
+            take_dma.eq(dma_waits & ~take_gap & (dma_first | ~store_waits)),
+            take_store.eq(store_waits & ~(gap_waits & gap_first) & ~dma_first),
             store.writes.ready.eq(take_store),
             self.activation_writes.ready.eq(take_dma),
             gaps.writes.ready.eq(take_gap),

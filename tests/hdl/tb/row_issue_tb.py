@@ -87,7 +87,7 @@ async def terms_in_order(dut, p, p_credit):
                 expected.append((int(row["n_steps"] > 0), int(i == 0), int(last), row["row_base"], tile["position"]))
 
     dut.start.value = dut.enable.value = dut.hold.value = dut.result_taken.value = 0
-    dut.loaded.value, dut.n_rows.value = 0, len(rows)
+    dut.loaded.value, dut.no_rows.value = 0, 0
     dut.contexts__ready.value = 1
     dut.headers__valid.value = dut.tiles__valid.value = dut.available.value = 0
     await reset(dut)
@@ -148,7 +148,7 @@ async def empty_table_is_idle(dut):
     """A core without rows finishes as soon as the preamble says so."""
     dut.start.value = dut.enable.value = dut.hold.value = dut.result_taken.value = 0
     dut.headers__valid.value = dut.tiles__valid.value = dut.available.value = 0
-    dut.loaded.value, dut.n_rows.value, dut.contexts__ready.value = 0, 0, 1
+    dut.loaded.value, dut.no_rows.value, dut.contexts__ready.value = 0, 1, 1
     await reset(dut)
     dut.start.value = 1
     await RisingEdge(dut.clk)
