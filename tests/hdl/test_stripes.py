@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from pumice.spec.config import TINY
@@ -11,8 +11,11 @@ from pumice.spec.stripes import THROTTLE_ROWS, byte_slots, pair_slots
 from pumice_hdl.core.mac import MacArray
 from pumice_hdl.core.row_sums import MAX_ROWS, RowSums
 from pumice_hdl.core.stripe_lanes import StripeLanes
+from pumice_hdl.pipeline import delayed
 
 SEED = 11
+BANKS_LATENCY = 4
+SLOTS_LATE = 1 + BANKS_LATENCY  # of slots that have been read when reading pauses
 LAYER = {"zero_point": -3, "low": -100, "high": 110}
 
 
@@ -21,6 +24,7 @@ class Path(wiring.Component):
 
     def __init__(self):
         self.lanes, self.macs, self.sums = StripeLanes(TINY), MacArray(TINY), RowSums(TINY)
+        self.pause = Signal()  # the last slot that was read before a throttle has come
         super().__init__({})
 
     def elaborate(self, platform):  # noqa: D102
@@ -32,6 +36,7 @@ class Path(wiring.Component):
             self.macs.lane_valid.eq(self.lanes.valid),
             self.sums.shares.eq(self.macs.accumulators),
             self.sums.done.eq(self.macs.lanes_done),
+            self.pause.eq(delayed(m, self.sums.throttle, SLOTS_LATE, reset_less=False)),
         ]
         return m
 
@@ -74,7 +79,7 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, n_store=4, shift
             await ctx.tick()
         ctx.set(lanes.load, 0)
         for slot in slots:
-            while rng.random() >= p_slot or ctx.get(sums.throttle):
+            while rng.random() >= p_slot or ctx.get(dut.pause):
                 ctx.set(lanes.slot, 0)
                 ctx.set(lanes.vector, rng.integers(0, 256, TINY.n_lanes).tolist())
                 await ctx.tick()
