@@ -9,4 +9,4 @@ from .harness import simulate
 
 @pytest.mark.parametrize("config", [TINY, Z7020], ids=lambda c: c.name)
 def test_write_bus(config):
-    simulate(WriteBus(config), "write_bus_tb", n_tests=4, env={"CONFIG": config.name})
+    simulate(WriteBus(config), "write_bus_tb", n_tests=5, env={"CONFIG": config.name})

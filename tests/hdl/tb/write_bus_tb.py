@@ -180,3 +180,24 @@ async def nobody_starves(dut):
     assert cycles <= banks.n_writes + 12, f"{cycles} cycles for {banks.n_writes} writes"
     assert waits.pop("activation_writes") < TURNS
     assert max(waits.values()) <= CONFIG.n_cores + 2
+
+
+@cocotb.test(timeout_time=50, timeout_unit="us")
+async def the_dma_goes_before_gaps(dut):
+    """But for a cycle at the beginning, and one in `TURNS`."""
+    rng, put_rng = np.random.default_rng(cocotb.RANDOM_SEED).spawn(2)
+    model, waits = np.zeros((CONFIG.n_cores, SIZE), np.int64), {}
+    banks = await start(dut)
+    layer = random_layer(rng, phase_store=0)
+    fill_gaps(model, layer)
+    dma_writes = list(random_dma_writes(rng, model, 2 * TURNS))
+    await go(dut, layer)
+    cocotb.start_soon(longest_wait(dut, "activation_writes", waits))
+    await put(dut, "activation_writes", dma_writes, put_rng, 1.0)
+    assert not dut.idle.value, "no gaps are left beside the DMA"
+    assert waits["activation_writes"] <= 1
+    while not dut.idle.value:
+        await RisingEdge(dut.clk)
+    await ClockCycles(dut.clk, RESULT_CYCLES)
+    await Timer(1, "ns")
+    np.testing.assert_array_equal(banks.memory, model)
