@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 
 from ..layouts import ROW_LAYOUT, row_context_layout, tile_layout
+from ..pipeline import OwnRegister
 from .drain import DRAIN_CYCLES, RESULT_CREDITS
 
 ADDRESS_SETTLE = 8  # cycles after which a term has left everything that reads the front descriptor
@@ -103,7 +104,7 @@ class RowIssue(wiring.Component):
         row = Signal(ROW_LAYOUT)
         row_valid = Signal()
         steps_left = Signal(17)
-        on_last = Signal()  # steps_left <= 1, registered
+        on_last, next_last = Signal(), Signal()  # steps_left <= 1, registered
         empty = Signal()  # the row has no steps
         tile = Signal(tile_layout(self.config))
         tile_valid = Signal()
@@ -132,22 +133,28 @@ class RowIssue(wiring.Component):
             self.align.eq(end_of_tile),
         ]
 
+        # A register for the decision on a step, and one for all the memory that a row's context is written to.
+        m.submodules.own_last = own_last = OwnRegister()
+        m.d.comb += next_last.eq(on_last)
+        m.d.sync += on_last.eq(next_last)
+
         # The next header replaces the row in the cycle of its last step.
         next_row = self.headers.payload
         m.d.comb += self.headers.ready.eq(~row_valid | end_of_row)
         with m.If(end_of_row):
             m.d.sync += row_valid.eq(0)
         with m.Elif(go):
-            m.d.sync += [steps_left.eq(steps_left - 1), on_last.eq(steps_left == 2), self.first.eq(0)]
+            m.d.sync += [steps_left.eq(steps_left - 1), self.first.eq(0)]
+            m.d.comb += next_last.eq(steps_left == 2)
         with m.If(self.headers.valid & self.headers.ready):
             m.d.sync += [
                 row.eq(next_row),
                 row_valid.eq(1),
                 steps_left.eq(next_row.n_steps),
-                on_last.eq(next_row.n_steps <= 1),
                 empty.eq(next_row.n_steps == 0),
                 self.first.eq(1),
             ]
+            m.d.comb += next_last.eq(next_row.n_steps <= 1)
 
         m.d.comb += self.tiles.ready.eq(~tile_valid)
         with m.If(end_of_tile):
@@ -167,7 +174,8 @@ class RowIssue(wiring.Component):
         ]
         m.d.comb += [
             self.contexts.valid.eq(end_of_row),
-            self.may_push.eq(on_last),
+            own_last.d.eq(next_last),
+            self.may_push.eq(own_last.q),
             self.contexts.p.bias.eq(row.bias),
             self.contexts.p.multiplier.eq(row.multiplier),
             self.contexts.p.shift.eq(row.shift),

@@ -99,13 +99,9 @@ class WriteBus(wiring.Component):
         ]
         write = Signal(vector_write_layout(self.config), reset_less=True)
         cores = Signal(self.config.n_cores, reset_less=True)
-        with m.If(take_gap):
-            m.d.sync += write.eq(gaps.writes.payload)
-        with m.Elif(take_dma):
-            m.d.sync += write.eq(dma_write)
-        with m.Else():
-            m.d.sync += write.eq(store.writes.payload)
-        m.d.sync += cores.eq(Mux(take_dma & ~take_gap, self.activation_writes.payload.cores, ~0))
+        m.d.sync += [write.eq(dma_write), cores.eq(self.activation_writes.payload.cores)]  # if no other is taken
+        with m.If(take_store | take_gap):
+            m.d.sync += [write.eq(Mux(take_gap, gaps.writes.payload, store.writes.payload)), cores.eq(~0)]
         under_way = Signal(self.latency)  # a result or a gap; one bit a stage
         writes = Signal()  # whether `write` is one
         m.d.sync += [
