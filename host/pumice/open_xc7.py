@@ -191,10 +191,16 @@ def keep(path: Path, content: str) -> None:
     begun.replace(path)
 
 
-def build_id(config: EngineConfig, files: dict[str, str], tools: Tools) -> str:
-    """Names what a build has made so far: the same for the same sources, tools and clock."""
-    made_by = [Path(__file__).read_text(), SITES.read_text(), str(tools.versions()), str(config.clock_mhz)]
+def netlist_id(files: dict[str, str], tools: Tools) -> str:
+    """Names what synthesis makes: the same for the same sources and tool."""
+    made_by = [Path(__file__).read_text(), tools.versions().get(SYNTHESIS, "")]
     return sha256(json.dumps([files, made_by]).encode())[:12]
+
+
+def route_id(tools: Tools, mhz: float) -> str:
+    """Names, within that, what placing and routing make: the same for the same tools and clock."""
+    made_by = [SITES.read_text(), tools.versions(), mhz]
+    return sha256(json.dumps(made_by).encode())[:12]
 
 
 def design(config: EngineConfig) -> dict[str, str]:
@@ -342,7 +348,7 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     Parameters
     ----------
     work : Path
-        Has NETLIST.
+        Gets what is made; the folder above it has NETLIST.
     seed : int
         Of the placer.
     mhz : float
@@ -360,7 +366,7 @@ def route(tools: Tools, work: Path, seed: int, mhz: float) -> dict:
     """
     chip = tools.share / "nextpnr" / "himbaechel" / "xilinx" / f"chipdb-{FABRIC}.bin"
     arguments = (
-        "--device", PART, "--chipdb", chip, "--json", NETLIST, "--freq", str(mhz), "--seed", str(seed),
+        "--device", PART, "--chipdb", chip, "--json", f"../{NETLIST}", "--freq", str(mhz), "--seed", str(seed),
         "--pre-place", SITES, "--placer", "static", "--tmg-ripup", "--timing-allow-fail", "--report", f"{seed}.json",
         "-o", f"fasm={seed}.fasm",
     )  # fmt: skip
@@ -403,7 +409,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
         unless all is well. The hand-off has the fastest clock that the processor makes and the slowest timed path
         allows.
     work : Path
-        Keeps what the tools write, in a folder for each ``build_id``: what is there is not made again.
+        Keeps what the tools write, by `netlist_id` and `route_id`: what is there is not made again.
     seeds : range
         Of the placer, as many at a time as there are processors.
 
@@ -420,10 +426,11 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
     """
     at = commit()  # the tree may move on while the tools work
     files = design(config)
-    work = work / build_id(config, files, tools)
+    mapped = work / netlist_id(files, tools)
+    work = mapped / route_id(tools, config.clock_mhz)
     work.mkdir(parents=True, exist_ok=True)
-    if not (work / NETLIST).exists():
-        synthesise(tools, files, work)
+    if not (mapped / NETLIST).exists():
+        synthesise(tools, files, mapped)
 
     def attempt(seed: int) -> dict:
         found = work / f"{seed}.result.json"

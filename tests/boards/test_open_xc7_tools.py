@@ -95,7 +95,9 @@ def test_bits_come_back(tmp_path):
     tools = Tools(TOOLS)
     files = {"top.il": rtlil.convert(Cells(), ports=[], name="top", emit_src=False), "soft_core.v": ""}
     open_xc7.synthesise(tools, files, tmp_path)
-    routed = open_xc7.route(tools, tmp_path, SEED, MHZ)
+    work = tmp_path / "routed"
+    work.mkdir()
+    routed = open_xc7.route(tools, work, SEED, MHZ)
     used = {name.split("_")[0] for name in routed["utilisation"]}
     assert used >= {"PS7", "RAMB36E1", "RAMB18E1", "DSP48E1", "SLICE", "CARRY4"}, routed
     netlist = (tmp_path / "top.json").read_text()
@@ -103,14 +105,14 @@ def test_bits_come_back(tmp_path):
     assert '"RAM64' in netlist
     assert re.search(r'"DOD": \[\d', netlist)  # four bits of the memory that is written where it is read
     assert routed["mhz"] > MHZ
-    open_xc7.pack(tools, tmp_path / f"{SEED}.fasm", tmp_path / "out.bit")
+    open_xc7.pack(tools, work / f"{SEED}.fasm", tmp_path / "out.bit")
 
     family = tools.share / "prjxray" / "database" / FAMILY
     part = family / PART / "part.yaml"
     tools.run("bitread", "--part_file", part, "-o", "back.bits", "-z", "-y", tmp_path / "out.bit", cwd=tmp_path)
     fields = (line.split("_")[1:] for line in (tmp_path / "back.bits").read_text().splitlines())
     back = {(int(address, 16), int(word), int(bit)) for address, word, bit in fields}
-    lines = (family / PART / "required_features.fasm").read_text() + (tmp_path / f"{SEED}.fasm").read_text()
+    lines = (family / PART / "required_features.fasm").read_text() + (work / f"{SEED}.fasm").read_text()
     expected = {
         (address, i, bit)
         for address, words in frames(lines.splitlines(), Database(family, FABRIC)).items()
