@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -56,6 +57,14 @@ def design(config: EngineConfig) -> dict[str, str]:
         "soft_core.v": verilog_source().read_text(),
         "ulx3s.lpf": constraints(),
     }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that others, and builds that go on from it, see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).rename(path)
 
 
 def sha256(data: bytes) -> str:

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .build import BITSTREAM, MANIFEST, NETLIST, REPORT, ROOT, Board, commit, make_manifest, report, sha256
+from .build import BITSTREAM, MANIFEST, NETLIST, REPORT, ROOT, Board, commit, make_manifest, report, sha256, write_whole
 from .frames import Database, frames, text
 from .spec.boards import PYNQ_Z2
 from .spec.config import EngineConfig
@@ -184,13 +184,6 @@ class Tools:
         return found
 
 
-def keep(path: Path, content: str) -> None:
-    """Write a file, whole or not at all: a build that is ended goes on from what it has kept."""
-    begun = path.with_suffix(".begun")
-    begun.write_text(content)
-    begun.replace(path)
-
-
 def netlist_id(files: dict[str, str], tools: Tools) -> str:
     """Names what synthesis makes: the same for the same sources and tool."""
     made_by = [Path(__file__).read_text(), tools.versions().get(SYNTHESIS, "")]
@@ -235,7 +228,7 @@ def synthesise(tools: Tools, files: dict[str, str], work: Path) -> None:
     join_memories(netlist["modules"]["top"])
     free_summands(netlist["modules"]["top"])
     insert_hold_buffers(netlist["modules"]["top"])
-    keep(work / NETLIST, json.dumps(netlist))
+    write_whole(work / NETLIST, json.dumps(netlist))
 
 
 def join_memories(module: dict) -> None:
@@ -440,7 +433,7 @@ def build_pynq_z2(config: EngineConfig, folder: Path, tools: Tools, work: Path, 
             result = route(tools, work, seed, config.clock_mhz)
         except TimeLimitError:  # tried again by the next build
             return {"seed": seed, "mhz": 0.0}
-        keep(found, json.dumps(result))
+        write_whole(found, json.dumps(result))
         return result
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pumice.spec
+from pumice.build import write_whole
 from pumice.spec.config import EngineConfig
 
 from .verilate import BOARD_SOURCE, LEARN, SIGNED_HEADER, TOP, VERILATOR_FLAGS, WATCH, tool_versions, verilate
@@ -59,7 +60,7 @@ def build_board(config: EngineConfig, *, trace: str | None = None) -> Path:
     exercise = None if trace else lambda library: _run_module("exercise", settings, library)
     library = build_library(config.name, verilog, (verilog_source(),), trace=trace, exercise=exercise)
     if key == _source_key(config, trace):  # else the sources have changed meanwhile
-        _write_whole(key, library.parent.name)
+        write_whole(key, library.parent.name)
     return library
 
 
@@ -111,14 +112,6 @@ def _rename(build: Path, folder: Path) -> None:
     except OSError:
         if not (folder / LIBRARY).exists():
             raise
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that others see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).rename(path)
 
 
 def _digest(parts: Iterable[bytes]) -> str:

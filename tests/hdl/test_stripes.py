@@ -8,14 +8,14 @@ from amaranth.sim import Simulator
 from pumice.spec.config import TINY
 from pumice.spec.numerics import requantise
 from pumice.spec.stripes import THROTTLE_ROWS, byte_slots, pair_slots
+from pumice_hdl.core.banks import ActivationBanks
 from pumice_hdl.core.mac import MacArray
 from pumice_hdl.core.row_sums import MAX_ROWS, RowSums
 from pumice_hdl.core.stripe_lanes import StripeLanes
 from pumice_hdl.pipeline import delayed
 
 SEED = 11
-BANKS_LATENCY = 4
-SLOTS_LATE = 1 + BANKS_LATENCY  # of slots that have been read when reading pauses
+SLOTS_LATE = 1 + ActivationBanks.aligned_latency  # of slots that have been read when reading pauses
 LAYER = {"zero_point": -3, "low": -100, "high": 110}
 
 

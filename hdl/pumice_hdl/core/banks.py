@@ -40,10 +40,11 @@ class ActivationBanks(wiring.Component):
         The rotator's more.
     """
 
+    aligned_latency = 4
+
     def __init__(self, config: EngineConfig):
         self.config = config
         self._rotator = Rotator(config.n_lanes, n_amounts=config.n_lanes // 2)
-        self.aligned_latency = 4
         self.latency = self.aligned_latency + self._rotator.latency
         super().__init__(
             {

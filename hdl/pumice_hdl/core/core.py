@@ -96,7 +96,7 @@ class Core(wiring.Component):
         m.submodules.drain = drain = Drain(config)
         m.submodules.reader = reader = StripeReader(config)
         striped, no_rows = self.front.striped, Signal()
-        no_indices = delayed(m, ~fetch.has_indices, 1)
+        no_indices = delayed(m, ~fetch.has_indices, 1)  # holds long before the first bits come
         # What only striped layers need holds still in the others.
         m.submodules.own_any_striped = any_striped = OwnRegister()
         m.d.comb += any_striped.d.eq(striped | self.back.striped)

@@ -22,6 +22,7 @@ CORE_BYTES = SIZE // 2 // CONFIG.n_cores
 DMA_START, GAPS_START = SIZE // 2, 3 * SIZE // 4  # the last gap runs over the end into the first WRAPPED_BYTES
 WRAPPED_BYTES = 2 * W
 PITCH = 1000
+IDLE_LIMIT = 2000  # cycles, several times what is ever left
 RESULT_CYCLES = StoreUnit.latency + 2 + W.bit_length() // 2  # from taking a result to its bank write, both included
 
 
@@ -109,6 +110,15 @@ async def start(dut):
     return Banks(dut)
 
 
+async def until_idle(dut):
+    """Wait until nothing is left at the bus."""
+    for _ in range(IDLE_LIMIT):
+        if dut.idle.value:
+            return
+        await RisingEdge(dut.clk)
+    raise AssertionError(f"the bus is still at work after {IDLE_LIMIT} cycles")
+
+
 async def go(dut, layer):
     """Give the layer and the pulse."""
     dut.go.value = 1
@@ -138,8 +148,7 @@ async def everything_arrives(dut, p_valid):
         for source in sources:
             await source
         await RisingEdge(dut.clk)
-        while not dut.idle.value:
-            await RisingEdge(dut.clk)
+        await until_idle(dut)
         await ClockCycles(dut.clk, RESULT_CYCLES)  # the DMA's writes do not count for ``idle``
         await Timer(1, "ns")
         np.testing.assert_array_equal(banks.memory, model)
@@ -172,8 +181,7 @@ async def nobody_starves(dut):
         await source
     await Timer(1, "ns")
     np.testing.assert_array_equal(banks.memory[:, DMA_START:], model[:, DMA_START:], "starved by results")
-    while not dut.idle.value:
-        await RisingEdge(dut.clk)
+    await until_idle(dut)
     cycles = (cocotb.utils.get_sim_time("ns") - begin) // 10
     await Timer(1, "ns")
     np.testing.assert_array_equal(banks.memory, model)
@@ -196,8 +204,7 @@ async def the_dma_goes_before_gaps(dut):
     await put(dut, "activation_writes", dma_writes, put_rng, 1.0)
     assert not dut.idle.value, "no gaps are left beside the DMA"
     assert waits["activation_writes"] <= 1
-    while not dut.idle.value:
-        await RisingEdge(dut.clk)
+    await until_idle(dut)
     await ClockCycles(dut.clk, RESULT_CYCLES)
     await Timer(1, "ns")
     np.testing.assert_array_equal(banks.memory, model)
