@@ -33,6 +33,9 @@ tap and channel (`pumice.spec.formats.csr`)."""
 TERM_LAYOUT = data.StructLayout({"step": STEP_LAYOUT, "first": 1, "last": 1})
 """A step on its way to the lanes; ``first`` and ``last`` of its row."""
 
+ROW_LENGTH_LAYOUT = data.StructLayout({name: ROW_LAYOUT[name].shape for name in ("n_steps", "last")})
+"""What is decoded of a row, from its header."""
+
 TABLE_WORD_LAYOUT = data.StructLayout({"index": 8, "word": 64})
 """A word of a segment's value table."""
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import TINY, Z7020
 from pumice_hdl.core.fetch import SegmentFetch
 from pumice_hdl.core.weight_memory import WeightMemory, WeightWritePort
-from pumice_hdl.layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout
+from pumice_hdl.layouts import ROW_LAYOUT, ROW_LENGTH_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout
 
 from tests.hdl.harness import simulate
 
@@ -28,6 +28,7 @@ class FetchFromMemory(wiring.Component):
                 "table": Out(TABLE_WORD_LAYOUT),
                 "table_valid": Out(1),
                 "headers": Out(stream.Signature(ROW_LAYOUT)),
+                "lengths": Out(stream.Signature(ROW_LENGTH_LAYOUT)),
                 "indices": Out(stream.Signature(64)),
                 "values": Out(stream.Signature(64)),
                 "has_indices": Out(1),
@@ -40,7 +41,7 @@ class FetchFromMemory(wiring.Component):
         m = Module()
         m.submodules.memory = memory = WeightMemory(self.config)
         m.submodules.fetch = fetch = SegmentFetch(self.config)
-        for name in ("headers", "indices", "values"):
+        for name in ("headers", "lengths", "indices", "values"):
             wiring.connect(m, getattr(fetch, name), wiring.flipped(getattr(self, name)))
         wiring.connect(m, wiring.flipped(self.write), memory.write)
         m.d.comb += [

@@ -20,6 +20,7 @@ from .mac import MacArray
 from .row_issue import Activity, RowIssue
 from .row_sums import RowSums
 from .step_decoder import StepDecoder
+from .step_queue import StepQueue
 from .stripe_lanes import StripeLanes
 from .stripe_reader import StripeReader
 from .tile_walker import TileWalker
@@ -52,7 +53,7 @@ class Core(wiring.Component):
     idle, drained, activity : Out
         See `RowIssue`.
     nonzero : Out(1)
-        A weight that is not 0 was decoded, some cycles ago.
+        A weight that is not 0 was issued, some cycles ago.
     """
 
     front: LAYER_LAYOUT
@@ -87,6 +88,7 @@ class Core(wiring.Component):
         m.submodules.index_bits = index_bits = BitReader(MAX_INDEX_BITS)
         m.submodules.value_bits = value_bits = BitReader(MAX_VALUE_BITS)
         m.submodules.decoders = decoders = StepDecoder()
+        m.submodules.steps = steps = StepQueue()
         m.submodules.walker = walker = TileWalker(config)
         m.submodules.issue = issue = RowIssue(config)
         m.submodules.addresses = addresses = AddressGenerator(config)
@@ -111,6 +113,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.weights), memory.write)
         wiring.connect(m, fetch.indices, index_bits.words)
         wiring.connect(m, fetch.values, value_bits.words)
+        wiring.connect(m, fetch.lengths, steps.lengths)
         wiring.connect(m, walker.tiles, issue.tiles)
         m.d.comb += [
             memory.address.eq(fetch.memory_address),
@@ -119,18 +122,21 @@ class Core(wiring.Component):
             fetch.segment.eq(self.front.segment),
             fetch.striped.eq(striped),
             index_bits.restart.eq(self.start),
-            index_bits.take.eq(issue.take),
-            index_bits.align.eq(issue.align),
+            index_bits.take.eq(steps.take),
+            index_bits.align.eq(steps.align),
             value_bits.restart.eq(self.start),
-            value_bits.take.eq(issue.take & decoders.has_value),
-            value_bits.align.eq(issue.align),
+            value_bits.take.eq(steps.take & decoders.has_value),
+            value_bits.align.eq(steps.align),
+            steps.start.eq(self.start),
+            steps.available.eq((index_bits.available | no_indices) & value_bits.available),
+            steps.pop.eq(issue.take),
             walker.start.eq(self.start & ~striped),
             walker.layer.eq(self.front),
             issue.start.eq(self.start & ~striped),
             issue.enable.eq(self.enable),
             issue.loaded.eq(fetch.loaded),
             issue.no_rows.eq(fetch.no_rows),
-            issue.available.eq((index_bits.available | no_indices) & value_bits.available),
+            issue.available.eq(steps.valid),
             issue.headers.valid.eq(fetch.headers.valid & ~to_sums.q),
             issue.headers.payload.eq(fetch.headers.payload),
             sums.headers.valid.eq(fetch.headers.valid & to_sums.q),
@@ -145,13 +151,15 @@ class Core(wiring.Component):
             decoders.layer.eq(self.front),
             decoders.window.eq(index_bits.window),
             decoders.value_window.eq(value_bits.window),
-            decoders.first.eq(issue.first),
-            decoders.take.eq(issue.take),
+            decoders.first.eq(steps.first),
+            decoders.take.eq(steps.take),
+            steps.decoded_step.eq(decoders.step),
+            steps.decoded_weight.eq(decoders.weight),
             decoders.table.eq(fetch.table),
             decoders.table_valid.eq(fetch.table_valid),
             index_bits.n_bits.eq(decoders.index_bits),
             value_bits.n_bits.eq(decoders.value_bits),
-            self.nonzero.eq((decoders.weight != 0) | lanes.nonzero),
+            self.nonzero.eq(delayed(m, (steps.weight != 0) | lanes.nonzero, 1, reset_less=False)),
         ]
 
         # Issue to accumulators: fixed delays, nothing waits.
@@ -162,7 +170,7 @@ class Core(wiring.Component):
             addresses.layer.eq(self.front),
             addresses.taps.eq(delayed(m, fetch.taps, 1)),  # on the way from the weight memory
             addresses.taps_valid.eq(delayed(m, fetch.taps_valid, 1, reset_less=False)),
-            addresses.term.step.eq(decoders.step),
+            addresses.term.step.eq(steps.step),
             addresses.term.first.eq(issue.term_first),
             addresses.term.last.eq(issue.term_last),
             addresses.term_valid.eq(issue.term_valid),
@@ -183,7 +191,7 @@ class Core(wiring.Component):
 
         m.d.comb += [
             # A term is a cycle behind its step.
-            macs.weight.eq(delayed(m, decoders.weight, 1 + addresses.latency + banks.latency - decoders.latency)),
+            macs.weight.eq(delayed(m, steps.weight, 1 + addresses.latency + banks.latency - decoders.latency)),
             macs.first.eq(delayed(m, addresses.first, banks.latency)),
             macs.last.eq(delayed(m, addresses.last, banks.latency)),
             macs.valid.eq(delayed(m, addresses.valid, banks.latency, reset_less=False)),

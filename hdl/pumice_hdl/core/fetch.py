@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import WEIGHT_WORD_BITS, EngineConfig
 from pumice.spec.descriptor import PREAMBLE
 
-from ..layouts import ROW_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout, word_layout
+from ..layouts import ROW_LAYOUT, ROW_LENGTH_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout, word_layout
 from .weight_memory import WeightMemory
 
 N_HEADERS = 3  # two requests a header, and about five cycles from asking for one to room for the next
@@ -90,6 +90,9 @@ class SegmentFetch(wiring.Component):
         The value table in order, a word a cycle, to be taken at once.
     headers : Out(stream of ROW_LAYOUT)
         Rows; up to one each two cycles.
+    lengths : Out(stream of ROW_LENGTH_LAYOUT)
+        Of the same rows, for who needs no more of them and takes them no later than ``headers``. A striped layer has
+        none.
     indices, values : Out(stream of 64 bits)
         Words of the index stream and the value stream; together up to one a cycle.
     striped : In(1)
@@ -117,6 +120,7 @@ class SegmentFetch(wiring.Component):
                 "table": Out(TABLE_WORD_LAYOUT),
                 "table_valid": Out(1),
                 "headers": Out(stream.Signature(ROW_LAYOUT)),
+                "lengths": Out(stream.Signature(ROW_LENGTH_LAYOUT)),
                 "indices": Out(stream.Signature(WEIGHT_WORD_BITS)),
                 "values": Out(stream.Signature(WEIGHT_WORD_BITS)),
                 "striped": In(1),
@@ -132,6 +136,9 @@ class SegmentFetch(wiring.Component):
         depth = self.config.weight_depth
         m.submodules.headers = headers = ResetInserter(self.start)(
             SyncFIFO(width=2 * WEIGHT_WORD_BITS, depth=N_STRIPED_HEADERS)
+        )
+        m.submodules.lengths = lengths = ResetInserter(self.start)(
+            SyncFIFO(width=ROW_LENGTH_LAYOUT.size, depth=N_HEADERS)
         )
         m.submodules.indices = indices = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
         m.submodules.values = values = ResetInserter(self.start)(SyncFIFO(width=WEIGHT_WORD_BITS, depth=N_WORDS))
@@ -220,6 +227,7 @@ class SegmentFetch(wiring.Component):
         pair, table_index = Signal.like(self.taps.pair), Signal.like(self.table.index)
         first_half = Signal(WEIGHT_WORD_BITS, reset_less=True)
         first_half_arrived = Signal()
+        row, length = data.View(ROW_LAYOUT, headers.w_data), data.View(ROW_LENGTH_LAYOUT, lengths.w_data)
         m.d.comb += [
             self.taps_valid.eq(arrived == Read.TAPS),
             self.taps.pair.eq(pair),
@@ -230,6 +238,9 @@ class SegmentFetch(wiring.Component):
             self.table.word.eq(self.memory_data),
             headers.w_data.eq(Cat(first_half, self.memory_data)),
             headers.w_en.eq((arrived == Read.HEADER) & first_half_arrived),
+            length.n_steps.eq(row.n_steps),
+            length.last.eq(row.last),
+            lengths.w_en.eq(headers.w_en & ~self.striped),
             indices.w_data.eq(self.memory_data),
             indices.w_en.eq(arrived == Read.INDEX),
             values.w_data.eq(self.memory_data),
@@ -243,7 +254,12 @@ class SegmentFetch(wiring.Component):
             # Reads arrive in the order they were asked for: taps and table are complete.
             m.d.sync += [first_half.eq(self.memory_data), first_half_arrived.eq(~first_half_arrived), self.loaded.eq(1)]
 
-        for queue, out in ((headers, self.headers), (indices, self.indices), (values, self.values)):
+        for queue, out in (
+            (headers, self.headers),
+            (lengths, self.lengths),
+            (indices, self.indices),
+            (values, self.values),
+        ):
             m.d.comb += [out.payload.eq(queue.r_data), out.valid.eq(queue.r_rdy), queue.r_en.eq(out.ready)]
 
         with m.If(self.start):

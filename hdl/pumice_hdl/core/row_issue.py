@@ -24,7 +24,7 @@ class Activity(enum.Enum, shape=3):
 
 
 class RowIssue(wiring.Component):
-    """Lets one decoder step a cycle go as a term; the only place of a core that stalls.
+    """Lets one decoded step a cycle go as a term; the only place of a core that stalls.
 
     Tile by tile, each row of the table: its steps, the first and last flagged. The last step of a row waits until 8
     cycles have passed since the previous row's last step (the drain is free then) and a result credit is there. A row
@@ -43,13 +43,11 @@ class RowIssue(wiring.Component):
     headers, tiles : In(stream)
         Row table and tiles; the table repeats for each tile.
     available : In(1)
-        The bit readers hold enough bits for the decoder's step.
-    take, first : Out(1)
-        The step goes; it is the first of its row.
-    align : Out(1)
-        The tile's last step goes: drop the rest of the stream word behind it.
+        The next step is there (`StepQueue`).
+    take : Out(1)
+        It goes.
     term_first, term_last, term_valid, row_base, position : Out
-        What goes with the step, which the decoder gives: first or last of its row, the row's base address, the tile's
+        What goes with the step, which the queue gives: first or last of its row, the row's base address, the tile's
         position; one cycle after ``take``.
     contexts, may_push : Out(stream), Out(1)
         Pushed with each row's last step; a push is never refused (at most RESULT_CREDITS are outstanding). Early in
@@ -77,8 +75,6 @@ class RowIssue(wiring.Component):
                 "tiles": In(stream.Signature(tile_layout(config))),
                 "available": In(1),
                 "take": Out(1),
-                "first": Out(1),
-                "align": Out(1),
                 "term_first": Out(1),
                 "term_last": Out(1),
                 "term_valid": Out(1),
@@ -106,10 +102,11 @@ class RowIssue(wiring.Component):
         steps_left = Signal(17)
         on_last, next_last = Signal(), Signal()  # steps_left <= 1, registered
         empty = Signal()  # the row has no steps
+        first = Signal()
         tile = Signal(tile_layout(self.config))
         tile_valid = Signal()
 
-        # Counts, and as registers whether they are 0: what decides on a step must be early, for the decoders follow.
+        # Counts, and as registers whether they are 0: much depends on whether a step goes.
         drain_wait, drains = Signal(range(DRAIN_CYCLES)), Signal()
         credits, no_credit = Signal(range(RESULT_CREDITS + 1), init=RESULT_CREDITS), Signal()
         next_wait, next_credits = Signal.like(drain_wait), Signal.like(credits)
@@ -130,7 +127,6 @@ class RowIssue(wiring.Component):
         m.d.comb += [
             end_of_row.eq(go & on_last),
             end_of_tile.eq(end_of_row & row.last),
-            self.align.eq(end_of_tile),
         ]
 
         # A register for the decision on a step, and one for all the memory that a row's context is written to.
@@ -144,7 +140,7 @@ class RowIssue(wiring.Component):
         with m.If(end_of_row):
             m.d.sync += row_valid.eq(0)
         with m.Elif(go):
-            m.d.sync += [steps_left.eq(steps_left - 1), self.first.eq(0)]
+            m.d.sync += [steps_left.eq(steps_left - 1), first.eq(0)]
             m.d.comb += next_last.eq(steps_left == 2)
         with m.If(self.headers.valid & self.headers.ready):
             m.d.sync += [
@@ -152,7 +148,7 @@ class RowIssue(wiring.Component):
                 row_valid.eq(1),
                 steps_left.eq(next_row.n_steps),
                 empty.eq(next_row.n_steps == 0),
-                self.first.eq(1),
+                first.eq(1),
             ]
             m.d.comb += next_last.eq(next_row.n_steps <= 1)
 
@@ -185,7 +181,7 @@ class RowIssue(wiring.Component):
 
         m.d.sync += [
             self.term_valid.eq(go),
-            self.term_first.eq(self.first),
+            self.term_first.eq(first),
             self.term_last.eq(on_last),
             self.row_base.eq(row.row_base),
             self.position.eq(tile.position),

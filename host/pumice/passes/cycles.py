@@ -16,8 +16,9 @@ MIN_ROW_CYCLES = 8
 """A row takes the cycles of its steps, and at least these (the drain of the row before it)."""
 
 ALIGN_CYCLES = 1
-"""Between tiles; one more where a stream does not end with a whole word."""
-FETCH_CYCLES = 19
+"""Between tiles; one more where a stream does not end with a whole word and no row is short, for in short rows the
+decoders get ahead of the issue."""
+FETCH_CYCLES = 20
 """From a layer's start to its first step, besides reading the tables."""
 DRAIN_CYCLES = 48
 """From a layer's last step to its completion."""
@@ -111,7 +112,8 @@ def _issue_cycles(rows: "list[EncodedRow]", n_tiles: int) -> int:
     if not rows:
         return 0
     streams = zip(*((row.indices.n_bits, row.values.n_bits) for row in rows), strict=True)
-    align = ALIGN_CYCLES + any(sum(n_bits) % WEIGHT_WORD_BITS for n_bits in streams)
+    is_cut = any(sum(n_bits) % WEIGHT_WORD_BITS for n_bits in streams)
+    align = ALIGN_CYCLES + (is_cut and all(row.n_steps >= MIN_ROW_CYCLES for row in rows))
     first, *others = (max(1, row.n_steps) for row in rows)
     tile = sum(max(MIN_ROW_CYCLES, n) for n in others)
     return first + tile + (n_tiles - 1) * (max(MIN_ROW_CYCLES, first + align) + tile)

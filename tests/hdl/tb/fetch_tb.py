@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from pumice.spec.config import CONFIGS
 from pumice.spec.descriptor import PREAMBLE, ROW
-from pumice_hdl.layouts import TABLE_WORD_LAYOUT, tap_pair_layout
+from pumice_hdl.layouts import ROW_LAYOUT, ROW_LENGTH_LAYOUT, TABLE_WORD_LAYOUT, tap_pair_layout
 
 from tests.hdl.tb.streams import get, reset, unpack
 
@@ -68,6 +68,15 @@ async def watch(dut, name, got):
             got.append(int(getattr(dut, name).value))
 
 
+async def watch_lengths(dut, got):
+    """Take every length at once and append it to ``got``, for ever."""
+    dut.lengths__ready.value = 1
+    while True:
+        await RisingEdge(dut.clk)
+        if dut.lengths__valid.value:
+            got.append(unpack(ROW_LENGTH_LAYOUT, int(dut.lengths__payload.value)))
+
+
 def tap_table(pairs, n_taps):
     """Offsets of a list of tap pairs, whose indices must be in order."""
     views = [unpack(tap_pair_layout(CONFIG), p) for p in pairs]
@@ -83,8 +92,12 @@ def repeated(items, n):
 async def check_segment(dut, rng, contents, p_ready, n):
     """Taps, value table, and ``n`` rounds or so of headers and words, of the segment that was started a cycle ago."""
     taps, table, rows, *streams = contents
-    pairs, table_words = [], []
-    watchers = [cocotb.start_soon(watch(dut, "taps", pairs)), cocotb.start_soon(watch(dut, "table", table_words))]
+    pairs, table_words, lengths = [], [], []
+    watchers = [
+        cocotb.start_soon(watch(dut, "taps", pairs)),
+        cocotb.start_soon(watch(dut, "table", table_words)),
+        cocotb.start_soon(watch_lengths(dut, lengths)),
+    ]
     header_rng, *word_rngs = rng.spawn(3)
     tasks = [cocotb.start_soon(get(dut, "headers", n, header_rng, p_ready))]
     for name, words, word_rng in zip(("indices", "values"), streams, word_rngs, strict=True):
@@ -97,6 +110,9 @@ async def check_segment(dut, rng, contents, p_ready, n):
     assert dut.no_rows.value == (not rows)
     for watcher in watchers:
         watcher.cancel()
+    headers = [unpack(ROW_LAYOUT, row) for row in repeated(rows, len(lengths))]
+    assert [(x.n_steps, x.last) for x in lengths] == [(x.n_steps, x.last) for x in headers]
+    assert len(lengths) >= n
     views = [unpack(TABLE_WORD_LAYOUT, word) for word in table_words]
     assert [(view.index, view.word) for view in views] == list(enumerate(table))
     assert len(pairs) == -(-len(taps) // 2)
