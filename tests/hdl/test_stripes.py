@@ -89,6 +89,7 @@ def run(rows, vector, pairs, rng, *, p_slot, p_header, p_ready, n_store=4, shift
         ctx.set(lanes.slot, 0)
 
     async def headers(ctx):
+        await ctx.tick()  # the start
         for i, bias in enumerate(biases):
             while rng.random() >= p_header:
                 await ctx.tick()

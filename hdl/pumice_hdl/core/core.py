@@ -50,7 +50,9 @@ class Core(wiring.Component):
     peeked, peeked_valid : Out
         Eight bytes from the address, in order.
     results : Out(stream of row_result_layout(config))
-    idle, drained, activity : Out
+    idle, activity : Out
+        As of `RowIssue`, a cycle later.
+    drained : Out
         See `RowIssue`.
     nonzero : Out(1)
         A weight that is not 0 was issued, some cycles ago.
@@ -73,7 +75,7 @@ class Core(wiring.Component):
                 "peeked": Out(64),
                 "peeked_valid": Out(1),
                 "results": Out(stream.Signature(row_result_layout(config))),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
                 "drained": Out(1),
                 "activity": Out(Activity),
                 "nonzero": Out(1),
@@ -143,8 +145,10 @@ class Core(wiring.Component):
             sums.headers.payload.eq(fetch.headers.payload),
             fetch.headers.ready.eq(Mux(to_sums.q, sums.headers.ready, issue.headers.ready)),
             no_rows.eq(fetch.loaded & fetch.no_rows),
-            self.idle.eq(Mux(striped, reader.idle & (sums.finished | no_rows), issue.idle)),
             self.drained.eq(issue.drained & sums.drained),
+        ]
+        m.d.sync += [  # registers, for sequencer and counters are far away
+            self.idle.eq(Mux(striped, reader.idle & (sums.finished | no_rows), issue.idle)),
             self.activity.eq(Mux(striped, reader.activity, issue.activity)),
         ]
         m.d.comb += [

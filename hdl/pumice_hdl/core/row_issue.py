@@ -84,7 +84,7 @@ class RowIssue(wiring.Component):
                 "may_push": Out(1),
                 "result_taken": In(1),
                 "idle": Out(1),
-                "drained": Out(1),
+                "drained": Out(1, init=1),
                 "activity": Out(Activity),
             }
         )
@@ -167,6 +167,7 @@ class RowIssue(wiring.Component):
             drains.eq(next_wait != 0),
             credits.eq(next_credits),
             no_credit.eq(next_credits == 0),
+            self.drained.eq(next_credits == RESULT_CREDITS),
         ]
         m.d.comb += [
             self.contexts.valid.eq(end_of_row),
@@ -195,10 +196,7 @@ class RowIssue(wiring.Component):
             m.d.sync += [begun.eq(1), settle.eq(ADDRESS_SETTLE)]
         with m.If(self.start):
             m.d.sync += [finished.eq(0), begun.eq(0), row_valid.eq(0), tile_valid.eq(0), settle.eq(ADDRESS_SETTLE)]
-        m.d.comb += [
-            self.idle.eq(finished & (settle == 0) & ~self.start),
-            self.drained.eq(credits == RESULT_CREDITS),
-        ]
+        m.d.comb += self.idle.eq(finished & (settle == 0) & ~self.start)
 
         with m.If(go):
             m.d.comb += self.activity.eq(Activity.STEP)

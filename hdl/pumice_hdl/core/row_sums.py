@@ -1,6 +1,6 @@
 """Row sums: adds up the lanes' shares of the rows of a striped layer and requantises the sums."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -14,6 +14,7 @@ from .requantise import Requantiser
 
 MAX_ROWS = 32
 """Rows between their lanes' queues and the write bus."""
+N_HEADERS = 4
 
 
 class RowSums(wiring.Component):
@@ -28,7 +29,7 @@ class RowSums(wiring.Component):
     throttle : Out(1)
         A lane's queue holds ``THROTTLE_ROWS`` or more; there is room for ``QUEUE_ROWS - 1``, those under way included.
     start : In(1)
-        A striped layer begins: no header is left from earlier ones.
+        A striped layer begins: headers that came before the next cycle are gone.
     headers : In(stream of ROW_LAYOUT)
         Row table of the core.
     layer : In(LAYER_LAYOUT)
@@ -39,7 +40,7 @@ class RowSums(wiring.Component):
     finished : Out(1)
         The row table's last row has been summed up (or nothing has begun).
     drained : Out(1)
-        Every row summed up so far has left.
+        Every row summed up two cycles ago or more has left.
     """
 
     def __init__(self, config: EngineConfig):
@@ -54,7 +55,7 @@ class RowSums(wiring.Component):
                 "layer": In(LAYER_LAYOUT),
                 "results": Out(stream.Signature(row_result_layout(config))),
                 "finished": Out(1, init=1),
-                "drained": Out(1),
+                "drained": Out(1, init=1),
             }
         )
 
@@ -88,12 +89,17 @@ class RowSums(wiring.Component):
         m.d.sync += self.throttle.eq(full.any())
 
         # A row goes when all of it is there, with its header, and there is room for its result.
-        outstanding = Signal(range(MAX_ROWS + 1))
-        no_room = outstanding[-1]  # MAX_ROWS, a power of two
-        header = self.headers.payload
+        outstanding, next_outstanding = Signal(range(MAX_ROWS + 1)), Signal(range(MAX_ROWS + 1))
+        no_room = Signal()
+        # What decides is late, and far from where headers come from: some wait here.
+        m.submodules.headers = headers = ResetInserter(self.start)(SyncFIFO(width=ROW_LAYOUT.size, depth=N_HEADERS))
+        header = data.View(ROW_LAYOUT, headers.r_data)
         m.d.comb += [
-            pop.eq(waiting.all() & self.headers.valid & ~no_room & ~self.finished),
-            self.headers.ready.eq(pop),
+            headers.w_data.eq(self.headers.payload),
+            headers.w_en.eq(self.headers.valid),
+            self.headers.ready.eq(headers.w_rdy),
+            pop.eq(waiting.all() & headers.r_rdy & ~no_room & ~self.finished),
+            headers.r_en.eq(pop),
         ]
         with m.If(pop & header.last):
             m.d.sync += self.finished.eq(1)
@@ -158,9 +164,13 @@ class RowSums(wiring.Component):
             Cat(result.data[:PACKED_ROWS]).eq(r.data),
             result.out_address.eq(r.address),
             result.tile.n_store.eq(r.n_rows),
-            self.drained.eq(outstanding == 0),
         ]
-        # When results leave is known late: their room comes back in the next cycle.
+        # What enters and leaves is known late, and counts a cycle later.
         left = (outstanding - delayed(m, Mux(leaves, r.n_rows, 0), 1, reset_less=False))[: len(outstanding)]
-        m.d.sync += outstanding.eq(counted(left, pop))  # pop is late, and so not in the sum
+        m.d.comb += next_outstanding.eq(left + delayed(m, pop, 1, reset_less=False))
+        m.d.sync += [
+            outstanding.eq(next_outstanding),
+            no_room.eq(next_outstanding >= MAX_ROWS - 1),  # one more may be on its way
+            self.drained.eq(next_outstanding == 0),
+        ]
         return m

@@ -21,8 +21,8 @@ class StepDecoder(wiring.Component):
     Members
     -------
     layer : In(LAYER_LAYOUT)
-        ``format, parameter, values, n_channels`` are used; constant from two cycles before a step to ``latency`` cycles
-        after it.
+        ``format, parameter, values, n_channels`` are used; constant from three cycles before a step to ``latency``
+        cycles after it.
     window, value_window : In(16), In(12)
         The next bits of the index stream and of the value stream.
     index_bits, value_bits : Out(5), Out(4)
@@ -67,6 +67,7 @@ class StepDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layer = self.layer
+        parameter = delayed(m, layer.parameter, 1, reset_less=False)  # of this core: it comes from afar
         longest = Signal(range(MAX_ADVANCE))
         m.d.sync += longest.eq(Mux(layer.n_channels >= MAX_ADVANCE, MAX_ADVANCE - 1, layer.n_channels - 1))
         steps, index_bits, have_value = [], [], []
@@ -76,7 +77,7 @@ class StepDecoder(wiring.Component):
             m.d.comb += [
                 decoder.window.eq(self.window),
                 decoder.first.eq(self.first),
-                decoder.parameter.eq(layer.parameter),
+                decoder.parameter.eq(parameter),
                 decoder.longest.eq(longest),
                 decoder.take.eq(self.take & selected),
             ]

@@ -74,8 +74,9 @@ class StripeReader(wiring.Component):
             m.d.sync += settle.eq(settle - 1)
         with m.If(self.valid):
             m.d.sync += [row.eq(row + 1), left.eq(left - 1), settle.eq(SETTLE_CYCLES)]
-        may = Signal()
-        m.d.comb += may.eq(self.enable & ~self.hold & self.loaded & ~self.no_rows)
+        readable, may = Signal(), Signal()
+        m.d.sync += readable.eq(self.loaded & ~self.no_rows & ~self.start)
+        m.d.comb += may.eq(self.enable & ~self.hold & readable)
         with m.FSM(init="IDLE", name="reader") as reader:
             m.d.comb += finished.eq(reader.ongoing("IDLE"))
             with m.State("IDLE"), m.If(self.start):

@@ -78,6 +78,10 @@ class Engine(wiring.Component):
         # Weights reach their memories a cycle later, for these are far from the DMA.
         weights, weights_valid = self.memories.weight_writes.p, self.memories.weight_writes.valid
         late_weights = delayed(m, weights, 1)
+        # Activities come a cycle late, and what says whose they are with them.
+        owned, ahead, complete = (
+            delayed(m, value, 1, reset_less=False) for value in (sequencer.busy, sequencer.ahead, sequencer.complete)
+        )
         all_idle, all_drained = 1, 1
         for i, core in enumerate(cores):
             wiring.connect(m, core.results, write_bus.results[i])
@@ -94,7 +98,7 @@ class Engine(wiring.Component):
                 counters.activities[i].eq(core.activity),
                 counters.nonzeros[i].eq(core.nonzero),
             ]
-            with m.If(sequencer.ahead):  # what the front ends do now belongs to the next layer
+            with m.If(ahead):  # what the front ends did belongs to the next layer
                 m.d.comb += counters.activities[i].eq(Activity.FINISH)
             all_idle &= core.idle
             all_drained &= core.drained
@@ -122,10 +126,10 @@ class Engine(wiring.Component):
             sequencer.cores_idle.eq(all_idle),
             sequencer.rows_drained.eq(all_drained),
             sequencer.bus_idle.eq(write_bus.idle),
-            sequencer.counters_busy.eq(counters.busy),
-            counters.active.eq(sequencer.busy),
+            sequencer.counters_busy.eq(complete | counters.busy),
+            counters.active.eq(owned),
             counters.place.eq(self.completed),
-            counters.complete.eq(sequencer.complete),
+            counters.complete.eq(complete),
         ]
         # The gap filler begins once `back` is in place.
         m.d.sync += write_bus.go.eq(sequencer.go)

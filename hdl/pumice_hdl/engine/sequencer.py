@@ -33,7 +33,7 @@ class LayerSequencer(wiring.Component):
     enable : Out(1)
         Steps of the front layer may be issued.
     cores_idle : In(1)
-        Every front end has issued its last step; low from the cycle of ``start``.
+        Every front end has issued its last step; low from the cycle behind that of ``start``.
     rows_drained : In(1)
         Every row issued so far has left its core.
     bus_idle : In(1)

@@ -24,7 +24,7 @@ DRAIN_CYCLES = 48
 """From a layer's last step to its completion."""
 WRITE_CYCLES = 7
 """From a layer's start to its first gap write, and from its last write to its completion."""
-OVERLAP_CYCLES = 38
+OVERLAP_CYCLES = 37
 """Of `DRAIN_CYCLES`, how many the next layer uses to fetch."""
 
 BAND_CYCLES = 80
