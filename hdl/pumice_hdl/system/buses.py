@@ -40,7 +40,7 @@ class RamPort(wiring.Signature):
     write, read : Out(1)
         At most one of them.
     read_data : In(64)
-        Valid in the cycle after ``read``.
+        Valid in the cycle after ``read``; holds what was written two cycles before that read or earlier.
     """
 
     def __init__(self):

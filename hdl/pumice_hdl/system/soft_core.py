@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from pumice.spec.config import EngineConfig
 from pumice.spec.registers import BLOCK_BASES, BLOCK_BYTES, FIRMWARE_BYTES, TRAP_ADDRESS
 
+from ..pipeline import delayed
 from .buses import LOG_WRITE_LAYOUT, RamPort, RamReads, RegisterBus
 
 BLOCK_WORD_BITS = BLOCK_BYTES.bit_length() - 1 - 2
@@ -101,7 +102,7 @@ class SoftCore(wiring.Component):
     commands : In(RamReads())
         The command walker's access; granted at once unless ``ram`` reads.
     log : In(stream.Signature(LOG_WRITE_LAYOUT))
-        Writes of the engine; taken at once unless ``ram`` writes.
+        Writes of the engine; taken in the next cycle unless ``ram`` writes.
     mailbox, dma, engine, walker : Out(RegisterBus())
         The blocks' registers. ``address`` and ``write_data`` are driven, with ``write`` 0, in all other cycles too.
 
@@ -162,12 +163,17 @@ class SoftCore(wiring.Component):
             m.d.comb += read.addr.eq(bus.address[1:])
         m.d.comb += [self.ram.read_data.eq(read.data), self.commands.read_data.eq(read.data)]
 
-        m.d.comb += self.log.ready.eq(~self.ram.write)
-        was_written = writes & (is_register | ~(self.ram.write | self.log.valid))
-        with m.If(self.ram.write):
-            m.d.comb += [write.addr.eq(self.ram.address), write.data.eq(self.ram.write_data), write.en.eq(0xFF)]
-        with m.Elif(self.log.valid):
-            m.d.comb += [write.addr.eq(self.log.p.address), write.data.eq(self.log.p.data), write.en.eq(0xFF)]
+        # DMA and engine are far away, and the processor waits for what they do.
+        ram_writes, log_waits = delayed(m, self.ram.write, 1), Signal()
+        ram_address, ram_data = delayed(m, self.ram.address, 1), delayed(m, self.ram.write_data, 1)
+        m.d.comb += self.log.ready.eq(log_waits & ~ram_writes)
+        m.d.sync += log_waits.eq(self.log.valid & ~self.log.ready)
+        was_written = writes & (is_register | ~(ram_writes | log_waits))
+        with m.If(ram_writes):
+            m.d.comb += [write.addr.eq(ram_address), write.data.eq(ram_data), write.en.eq(0xFF)]
+        with m.Elif(log_waits):
+            m.d.comb += [write.addr.eq(self.log.p.address), write.data.eq(self.log.p.data)]
+            m.d.comb += write.en.eq(self.log.valid.replicate(8))  # a reset of the engine takes it away
         with m.Else():
             m.d.comb += [write.addr.eq(bus.address[1:]), write.data.eq(bus.write_data.replicate(2))]
             with m.If(writes & ~is_register):
