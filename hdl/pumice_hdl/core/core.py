@@ -50,6 +50,7 @@ class Core(wiring.Component):
     peeked, peeked_valid : Out
         Eight bytes from the address, in order.
     results : Out(stream of row_result_layout(config))
+        One each two cycles.
     idle, activity : Out
         As of `RowIssue`, a cycle later.
     drained : Out
@@ -241,15 +242,17 @@ class Core(wiring.Component):
             drain.layer.eq(self.back),
             drain.accumulators.eq(macs.accumulators),
             drain.done.eq(macs.done),
-            issue.result_taken.eq(delayed(m, drain.taken, 1, reset_less=False)),  # the write bus is far away
+            issue.result_taken.eq(drain.taken),
         ]
+        # The write bus is far away: a result leaves its queue in the cycle after it was taken, in which there is none.
         # A striped layer uses part of a result, and only that is chosen.
         striped, row, sums_row = self.back.striped, self.results.payload, sums.results.payload
+        taken = delayed(m, self.results.valid & self.results.ready, 1, reset_less=False)
         m.d.comb += [
             row.eq(drain.results.payload),
-            self.results.valid.eq(drain.results.valid | (striped & sums.results.valid)),
-            drain.results.ready.eq(self.results.ready),
-            sums.results.ready.eq(striped & self.results.ready),
+            self.results.valid.eq(~taken & (drain.results.valid | (striped & sums.results.valid))),
+            drain.results.ready.eq(taken),
+            sums.results.ready.eq(striped & taken),
         ]
         with m.If(striped):
             m.d.comb += [

@@ -45,7 +45,7 @@ class _StreamCursor:
     ``cursor`` follows ``base``.
     """
 
-    def __init__(self, m: Module, name: str, queue: SyncFIFO, asked, n_words, depth: int):
+    def __init__(self, m: Module, name: str, queue: SyncFIFO, start, asked, n_words, depth: int):
         self.base = Signal(range(depth), name=f"{name}_base")
         self.cursor = Signal(range(depth), name=f"{name}_cursor")
         self.room = Signal(range(N_WORDS + 1), init=N_WORDS, name=f"{name}_room")
@@ -53,11 +53,13 @@ class _StreamCursor:
         self.begun = Signal(name=f"{name}_begun")
         last = Signal(range(depth), name=f"{name}_last")
         exists = Signal(name=f"{name}_exists")
+        taken = Signal(name=f"{name}_taken")  # its room comes back a cycle later
         m.d.comb += self.wanted.eq(exists & (self.room != 0))
         m.d.sync += [
             last.eq(self.base + n_words - 1),
             exists.eq(n_words != 0),
-            self.room.eq(self.room + (queue.r_rdy & queue.r_en) - asked),
+            taken.eq(queue.r_rdy & queue.r_en & ~start),
+            self.room.eq(self.room + taken - asked),
         ]
         with m.If(asked):
             m.d.sync += [self.cursor.eq(Mux(self.cursor == last, self.base, self.cursor + 1)), self.begun.eq(1)]
@@ -173,9 +175,9 @@ class SegmentFetch(wiring.Component):
         header_base = Signal(range(depth))
         header_last = Signal(range(depth))
         n_index_words = Mux(self.striped, 0, preamble.n_index_words)
-        index_words = _StreamCursor(m, "index", indices, asks_index, n_index_words, depth)
+        index_words = _StreamCursor(m, "index", indices, self.start, asks_index, n_index_words, depth)
         # A striped layer has no streams: the field counts its slots.
-        value_words = _StreamCursor(m, "value", values, asks_value, preamble.n_value_words, depth)
+        value_words = _StreamCursor(m, "value", values, self.start, asks_value, preamble.n_value_words, depth)
         # Computed all the time to keep adders short; they hold before the first two headers are read.
         m.d.sync += [
             self.has_indices.eq(n_index_words != 0),

@@ -1,6 +1,6 @@
 """Row sums: adds up the lanes' shares of the rows of a striped layer and requantises the sums."""
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -14,7 +14,6 @@ from .requantise import Requantiser
 
 MAX_ROWS = 32
 """Rows between their lanes' queues and the write bus."""
-N_HEADERS = 4
 
 
 class RowSums(wiring.Component):
@@ -91,15 +90,25 @@ class RowSums(wiring.Component):
         # A row goes when all of it is there, with its header, and there is room for its result.
         outstanding, next_outstanding = Signal(range(MAX_ROWS + 1)), Signal(range(MAX_ROWS + 1))
         no_room = Signal()
-        # What decides is late, and far from where headers come from: some wait here.
-        m.submodules.headers = headers = ResetInserter(self.start)(SyncFIFO(width=ROW_LAYOUT.size, depth=N_HEADERS))
-        header = data.View(ROW_LAYOUT, headers.r_data)
+        # What decides is late, and far from where headers come from: some wait here, in a queue as the lanes'.
+        m.submodules.headers = queue = Memory(shape=ROW_LAYOUT, depth=QUEUE_ROWS, init=[])
+        write, read = queue.write_port(), queue.read_port(domain="comb")
+        put_header, has_header, header_room = Signal(range(QUEUE_ROWS)), Signal(), Signal()
+        header = read.data
+        m.d.sync += [
+            put_header.eq(counted(put_header, write.en)),
+            has_header.eq(write.en | Mux(pop, put_header != after, has_header)),
+            header_room.eq(~half_ahead(put_header, taken)),
+        ]
+        with m.If(self.start):
+            m.d.sync += [put_header.eq(taken), has_header.eq(0)]
         m.d.comb += [
-            headers.w_data.eq(self.headers.payload),
-            headers.w_en.eq(self.headers.valid),
-            self.headers.ready.eq(headers.w_rdy),
-            pop.eq(waiting.all() & headers.r_rdy & ~no_room & ~self.finished),
-            headers.r_en.eq(pop),
+            write.en.eq(self.headers.valid & header_room),
+            write.addr.eq(put_header),
+            write.data.eq(self.headers.payload),
+            read.addr.eq(taken),
+            self.headers.ready.eq(header_room),
+            pop.eq(waiting.all() & has_header & ~no_room & ~self.finished),
         ]
         with m.If(pop & header.last):
             m.d.sync += self.finished.eq(1)
