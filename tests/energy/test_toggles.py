@@ -11,8 +11,11 @@ from pumice.energy.activity import CONTROL, WORD_BYTES, load_activity, network_a
 from pumice.graph import Graph
 from pumice.image import Image
 from pumice.network import Model
-from pumice.spec.config import TINY
+from pumice.spec.config import TINY, WEIGHT_WORD_BITS
+from pumice.spec.formats import MAX_INDEX_BITS
+from pumice.spec.stripes import QUEUE_ROWS
 from pumice_hdl.core.fetch import N_HEADERS, N_STRIPED_HEADERS, N_WORDS
+from pumice_hdl.core.step_queue import N_STEPS
 
 from ..compiler.graphs import GraphBuilder
 from .saif import Net, read_saif
@@ -108,7 +111,10 @@ def test_weight_words_are_those_of_the_nets_but_for_what_is_read_ahead(runs):
     queues = ((1, "indices/w_en"), (1, "values/w_en"), (2, "headers/w_en"), (1, "taps_valid"), (1, "table_valid"))
     n_layers = len(runs[0].parts) - 1
     read = n_layers + sum(words * nets[f"{CORE}/fetch/{name}"] for words, name in queues)
-    ahead = n_layers * 2 * (N_WORDS + N_HEADERS) + 2 * (N_STRIPED_HEADERS - N_HEADERS)  # the last layer is striped
+    decoded = N_STEPS // 2 + 1  # and headers that wait beside the row sums, in the last layer, which is striped
+    stream_words = N_WORDS + -(-decoded * MAX_INDEX_BITS // WEIGHT_WORD_BITS)
+    headers = N_STRIPED_HEADERS - N_HEADERS + QUEUE_ROWS // 2 + 1
+    ahead = n_layers * 2 * (stream_words + N_HEADERS) + 2 * headers
     assert 0 <= read - runs[0].total.weight_words_read <= ahead
     assert nets[f"{CORE}/memory/write__enable"] == runs[0].total.weight_words_written == 0
 
