@@ -16,6 +16,25 @@ MAX_ROWS = 32
 """Rows between their lanes' queues and the write bus."""
 
 
+class _RowQueue:
+    """What a lane, or the row table, brings of each row, until the whole row goes: ``QUEUE_ROWS`` places, never full.
+
+    All queues of a row share ``taken``, how many have gone, ``after``, one more, and ``pop``. ``front`` is of the next
+    row, while ``waits``: a register, as the lanes are far apart, and all of them decide whether a row goes.
+    """
+
+    def __init__(self, m: Module, name: str, shape, brought, value, taken: Signal, after: Signal, pop: Signal):
+        m.submodules[name] = memory = Memory(shape=shape, depth=QUEUE_ROWS, init=[], attrs={"ram_style": "distributed"})
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        self.put, self.waits = Signal(range(QUEUE_ROWS), name=f"{name}_put"), Signal(name=f"{name}_waits")
+        m.d.sync += [
+            self.put.eq(counted(self.put, brought)),
+            self.waits.eq(brought | Mux(pop, self.put != after, self.waits)),
+        ]
+        m.d.comb += [write.en.eq(brought), write.addr.eq(self.put), write.data.eq(value), read.addr.eq(taken)]
+        self.front, self.half_full = read.data, half_ahead(self.put, taken)
+
+
 class RowSums(wiring.Component):
     """A queue of row shares for each lane, an adder tree, one requantiser: a row a cycle if headers keep up.
 
@@ -64,58 +83,34 @@ class RowSums(wiring.Component):
         pop = Signal()
         # Rows, modulo the queue's length: a lane's queue is never full.
         taken, after = Signal(range(QUEUE_ROWS)), Signal(range(QUEUE_ROWS), init=1)  # after == taken + 1
-        # Whether a lane has a share is a register: the lanes are far apart, and all of them decide whether a row goes.
-        shares, waiting, full = [], Signal(n_lanes), Signal(n_lanes)
         m.d.sync += [taken.eq(counted(taken, pop)), after.eq(counted(after, pop))]
-        for lane in range(n_lanes):
-            m.submodules[f"queue{lane}"] = queue = Memory(
-                shape=signed(SHARE_BITS), depth=QUEUE_ROWS, init=[], attrs={"ram_style": "distributed"}
-            )
-            write, read = queue.write_port(), queue.read_port(domain="comb")
-            put = Signal(range(QUEUE_ROWS), name=f"put{lane}")
-            m.d.sync += [
-                put.eq(counted(put, self.done[lane])),
-                waiting[lane].eq(self.done[lane] | Mux(pop, put != after, waiting[lane])),
-            ]
-            m.d.comb += [
-                write.en.eq(self.done[lane]),
-                write.addr.eq(put),
-                write.data.eq(self.shares[lane]),
-                read.addr.eq(taken),
-                full[lane].eq(half_ahead(put, taken)),
-            ]
-            shares.append(read.data)
-        m.d.sync += self.throttle.eq(full.any())
+        lanes = [
+            _RowQueue(m, f"queue{lane}", signed(SHARE_BITS), self.done[lane], self.shares[lane], taken, after, pop)
+            for lane in range(n_lanes)
+        ]
+        m.d.sync += self.throttle.eq(Cat(lane.half_full for lane in lanes).any())
 
         # A row goes when all of it is there, with its header, and there is room for its result.
         outstanding, next_outstanding = Signal(range(MAX_ROWS + 1)), Signal(range(MAX_ROWS + 1))
         no_room = Signal()
-        # What decides is late, and far from where headers come from: some wait here, in a queue as the lanes'.
-        m.submodules.headers = queue = Memory(shape=ROW_LAYOUT, depth=QUEUE_ROWS, init=[])
-        write, read = queue.write_port(), queue.read_port(domain="comb")
-        put_header, has_header, header_room = Signal(range(QUEUE_ROWS)), Signal(), Signal()
-        header = read.data
-        m.d.sync += [
-            put_header.eq(counted(put_header, write.en)),
-            has_header.eq(write.en | Mux(pop, put_header != after, has_header)),
-            header_room.eq(~half_ahead(put_header, taken)),
-        ]
+        # What decides is late, and far from where headers come from: some wait here.
+        header_room, brought = Signal(), Signal()
+        headers = _RowQueue(m, "headers", ROW_LAYOUT, brought, self.headers.payload, taken, after, pop)
+        header = headers.front
         with m.If(self.start):
-            m.d.sync += [put_header.eq(taken), has_header.eq(0)]
+            m.d.sync += [headers.put.eq(taken), headers.waits.eq(0)]
+        m.d.sync += header_room.eq(~headers.half_full)
         m.d.comb += [
-            write.en.eq(self.headers.valid & header_room),
-            write.addr.eq(put_header),
-            write.data.eq(self.headers.payload),
-            read.addr.eq(taken),
             self.headers.ready.eq(header_room),
-            pop.eq(waiting.all() & has_header & ~no_room & ~self.finished),
+            brought.eq(self.headers.valid & header_room),
+            pop.eq(Cat(lane.waits for lane in lanes).all() & headers.waits & ~no_room & ~self.finished),
         ]
         with m.If(pop & header.last):
             m.d.sync += self.finished.eq(1)
         with m.If(self.start):
             m.d.sync += self.finished.eq(0)
 
-        sums = [delayed(m, share, 1) for share in shares]
+        sums = [delayed(m, lane.front, 1) for lane in lanes]
         n_levels = 1
         while len(sums) > 1:
             pairs = zip(sums[::2], sums[1::2], strict=True)

@@ -102,7 +102,7 @@ class SoftCore(wiring.Component):
     commands : In(RamReads())
         The command walker's access; granted at once unless ``ram`` reads.
     log : In(stream.Signature(LOG_WRITE_LAYOUT))
-        Writes of the engine; taken in the next cycle unless ``ram`` writes.
+        Writes of the engine, one each two cycles; a write of ``ram`` comes first.
     mailbox, dma, engine, walker : Out(RegisterBus())
         The blocks' registers. ``address`` and ``write_data`` are driven, with ``write`` 0, in all other cycles too.
 

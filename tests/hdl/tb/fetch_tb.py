@@ -60,21 +60,12 @@ async def start(dut, address, striped=0):
     dut.start.value = 0
 
 
-async def watch(dut, name, got):
-    """Append what arrives as ``taps`` or ``table`` to ``got``, for ever."""
+async def watch(dut, valid, value, got):
+    """Append ``value`` to ``got`` in each cycle with ``valid``, until cancelled or the test's time is up."""
     while True:
         await RisingEdge(dut.clk)
-        if getattr(dut, f"{name}_valid").value:
-            got.append(int(getattr(dut, name).value))
-
-
-async def watch_lengths(dut, got):
-    """Take every length at once and append it to ``got``, for ever."""
-    dut.lengths__ready.value = 1
-    while True:
-        await RisingEdge(dut.clk)
-        if dut.lengths__valid.value:
-            got.append(unpack(ROW_LENGTH_LAYOUT, int(dut.lengths__payload.value)))
+        if valid.value:
+            got.append(int(value.value))
 
 
 def tap_table(pairs, n_taps):
@@ -93,10 +84,11 @@ async def check_segment(dut, rng, contents, p_ready, n):
     """Taps, value table, and ``n`` rounds or so of headers and words, of the segment that was started a cycle ago."""
     taps, table, rows, *streams = contents
     pairs, table_words, lengths = [], [], []
+    dut.lengths__ready.value = 1
     watchers = [
-        cocotb.start_soon(watch(dut, "taps", pairs)),
-        cocotb.start_soon(watch(dut, "table", table_words)),
-        cocotb.start_soon(watch_lengths(dut, lengths)),
+        cocotb.start_soon(watch(dut, dut.taps_valid, dut.taps, pairs)),
+        cocotb.start_soon(watch(dut, dut.table_valid, dut.table, table_words)),
+        cocotb.start_soon(watch(dut, dut.lengths__valid, dut.lengths__payload, lengths)),
     ]
     header_rng, *word_rngs = rng.spawn(3)
     tasks = [cocotb.start_soon(get(dut, "headers", n, header_rng, p_ready))]
@@ -111,6 +103,7 @@ async def check_segment(dut, rng, contents, p_ready, n):
     for watcher in watchers:
         watcher.cancel()
     headers = [unpack(ROW_LAYOUT, row) for row in repeated(rows, len(lengths))]
+    lengths = [unpack(ROW_LENGTH_LAYOUT, length) for length in lengths]
     assert [(x.n_steps, x.last) for x in lengths] == [(x.n_steps, x.last) for x in headers]
     assert len(lengths) >= n
     views = [unpack(TABLE_WORD_LAYOUT, word) for word in table_words]
@@ -182,7 +175,7 @@ async def no_rows(dut):
     await check_segment(dut, rng, full, 1.0, 4)
     await start(dut, CONFIG.weight_depth - 5)
     pairs = []
-    watcher = cocotb.start_soon(watch(dut, "taps", pairs))
+    watcher = cocotb.start_soon(watch(dut, dut.taps_valid, dut.taps, pairs))
     await RisingEdge(dut.clk)
     assert not dut.loaded.value
     for _ in range(40):
