@@ -33,7 +33,7 @@ class Drain(wiring.Component):
     done : In(1)
         A row is complete; at least 8 cycles after the previous one.
     contexts : In(stream of row_context_layout(config))
-        Context of the row, there by its ``done``; taken a cycle later, with ``lane_sum`` ``sum_latency`` after that.
+        Context of the row, there by its ``done``; taken then, with ``lane_sum`` ``sum_latency`` cycles later.
     layer : In(LAYER_LAYOUT)
         Back descriptor: ``lane_sum, zero_point, low, high`` are used and must hold while a row is under way.
     results : Out(stream of row_result_layout(config))
@@ -72,7 +72,6 @@ class Drain(wiring.Component):
         m.d.comb += begin.eq(
             Mux(lane_sum, delayed(m, self.done, self.sum_latency, reset_less=False), self.done),
         )
-        begun = delayed(m, begin, 1, reset_less=False)
 
         # What belongs to the row waits for its bytes in a queue of its own.
         place = data.StructLayout({"out_address": context.out_address.shape(), "tile": context.tile.shape()})
@@ -80,11 +79,11 @@ class Drain(wiring.Component):
         m.submodules.vectors = vectors = SyncFIFO(width=8 * self.config.n_lanes, depth=RESULT_CREDITS)
         w_place, r_place = data.View(place, places.w_data), data.View(place, places.r_data)
         m.d.comb += [
-            self.contexts.ready.eq(begun),
+            self.contexts.ready.eq(begin),
             w_place.out_address.eq(context.out_address),
             w_place.tile.eq(context.tile),
-            places.w_en.eq(begun),
-            vectors.w_en.eq(delayed(m, begun, self.latency - 2, reset_less=False)),
+            places.w_en.eq(begin),
+            vectors.w_en.eq(delayed(m, begin, self.latency - 1, reset_less=False)),
             self.results.valid.eq(vectors.r_rdy),
             self.taken.eq(self.results.valid & self.results.ready),
             vectors.r_en.eq(self.taken),
